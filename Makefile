@@ -1,0 +1,54 @@
+# make help lists the targets. PYTHON=... chooses the Python (3.11 or newer) that .venv is made with.
+SHELL := /bin/sh
+BIN := .venv/bin
+PYTHON ?=
+export PYTHON
+# Extra words for pytest: make test ARGS="-k sse -x".
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint fix test-peers soak bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## make .venv with everything in it (does nothing when it is up to date)
+	@sh scripts/setup.sh
+
+demo: setup ## start the server on its built-in agent, place a call, show it
+	@exec $(BIN)/offhook demo
+
+test: lint ## run every check
+	@echo "== tests (pytest)"
+	@$(BIN)/pytest tests $(ARGS)
+
+lint: setup ## format, style, types and import laws, without the tests
+	@echo "== format (ruff format --check)"
+	@$(BIN)/ruff format --check .
+	@echo "== style (ruff check)"
+	@$(BIN)/ruff check .
+	@echo "== types (mypy --strict)"
+	@$(BIN)/mypy
+	@echo "== import laws (import-linter)"
+	@$(BIN)/lint-imports
+
+fix: setup ## format and repair what ruff can repair
+	@$(BIN)/ruff check --fix --exit-zero --quiet .
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check .
+
+test-peers: setup ## tests against foreign clients and servers (tests/peers)
+	@test -d tests/peers || { echo "there are no peer tests yet (tests/peers)" >&2; exit 1; }
+	@$(BIN)/pytest tests/peers --timeout=300 $(ARGS)
+
+soak: setup ## long-running tests (tests/soak)
+	@test -d tests/soak || { echo "there are no soak tests yet (tests/soak)" >&2; exit 1; }
+	@$(BIN)/pytest tests/soak --timeout=0 $(ARGS)
+
+bench: setup ## measure, and print the numbers (bench/)
+	@test -f bench/__main__.py || { echo "there are no benchmarks yet (bench/__main__.py)" >&2; exit 1; }
+	@exec $(BIN)/python -m bench $(ARGS)
+
+clean: ## remove .venv, caches and builds
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

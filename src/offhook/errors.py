@@ -1,0 +1,215 @@
+"""Every error that offhook raises, in one tree.
+
+    OffhookError
+    ├── RequestError                400  what the client sent cannot be served
+    │   ├── BadJson                 400  the body is not JSON
+    │   ├── BadField                400  a field is missing or has the wrong type
+    │   ├── BadKey                  401  no key, or one that is not ours
+    │   ├── UnknownModel            404  no such ModelId here
+    │   ├── UnknownPath             404  no such address here
+    │   ├── WrongMethod             405  the address exists, the method does not
+    │   └── BodyTooLarge            413  more bytes than the limit
+    ├── AgentError                  500  the agent failed
+    │   └── AgentValueError         500  the agent gave something that is not an event
+    ├── UpstreamError               502  the model service failed
+    │   ├── UpstreamBusy            429  the model service asks to slow down
+    │   ├── UpstreamRefused         502  it answered with an error status
+    │   ├── UpstreamUnreachable     502  no connection to it
+    │   ├── UpstreamBroken          502  it spoke something else, or stopped in the middle
+    │   └── UpstreamTimeout         504  it did not answer in time
+    ├── Stopping                    503  the server is going down
+    ├── WireError                        a stream or body does not keep the protocol
+    ├── EndpointError                    the endpoint that a client calls answered with an error
+    │   └── EndpointUnreachable          no connection to it
+    ├── SetupError                       what the user configured cannot work; one line, exit code 2
+    └── TurnOver                         an event was written to a reply that has already ended
+
+HTTP status, OpenAI ``type`` and ``code``, and whether a retry can help are data on the class. After
+the response headers are sent the only error is an event (see ``wire/faults.py``).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class OffhookError(Exception):
+    """Base of all errors of this package. ``message`` is written for the person who must act on it."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str | None] = None
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class RequestError(OffhookError):
+    """What the client sent cannot be served; sending it again will not help."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class BadJson(RequestError):
+    """The body is not JSON; the message says where, and recognises a Python literal."""
+
+    code = "invalid_json"
+
+
+class BadField(RequestError):
+    """A field is missing or has the wrong type; ``param`` is its path, such as ``messages[0].role``."""
+
+    code = "invalid_value"
+
+
+class BadKey(RequestError):
+    """No key came along, or one that this server does not know."""
+
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class UnknownModel(RequestError):
+    """The request names a model that this server does not answer for."""
+
+    status = 404
+    code = "model_not_found"
+
+
+class UnknownPath(RequestError):
+    """Nothing is served at this address."""
+
+    status = 404
+    code = "unknown_url"
+
+
+class WrongMethod(RequestError):
+    """The address exists but not for this method; ``allow`` lists those that it has (RFC 9110, 15.5.6)."""
+
+    status = 405
+    code = "method_not_allowed"
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+
+
+class BodyTooLarge(RequestError):
+    """The body has more bytes than the server accepts."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class AgentError(OffhookError):
+    """The agent raised; its own exception is the ``__cause__``."""
+
+    code = "agent_error"
+
+
+class AgentValueError(AgentError):
+    """The agent gave a value that is not a string or an event; the message shows the code to write."""
+
+    code = "agent_value"
+
+
+class UpstreamError(OffhookError):
+    """The model service behind the line failed."""
+
+    status = 502
+    type = "upstream_error"
+    code = "upstream_error"
+    retryable = True
+
+
+class UpstreamBusy(UpstreamError):
+    """The model service answered 429; ``retry_after`` is its ``Retry-After`` header as it came, or None."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "upstream_busy"
+
+    def __init__(self, message: str, *, retry_after: str | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class UpstreamRefused(UpstreamError):
+    """The model service answered with an error status; trying the same again will not help below 500."""
+
+    code = "upstream_refused"
+    retryable = False
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection to the model service could be made."""
+
+    code = "upstream_unreachable"
+
+
+class UpstreamBroken(UpstreamError):
+    """The model service spoke something that is not the protocol, reported an error, or broke off."""
+
+    code = "upstream_broken"
+
+
+class UpstreamTimeout(UpstreamError):
+    """The model service did not answer in time."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class Stopping(OffhookError):
+    """The server is going down and takes no new turns."""
+
+    status = 503
+    code = "stopping"
+    retryable = True
+
+
+class WireError(OffhookError):
+    """A stream or body that was read does not keep the protocol."""
+
+    code = "wire_error"
+
+
+class EndpointError(OffhookError):
+    """The endpoint that a client of ours calls answered with an error.
+
+    ``http_status`` is None when it never answered, or the error came inside a stream that had begun.
+    ``retry_after`` is its ``Retry-After`` header as it came, or None.
+    """
+
+    code = "endpoint_error"
+
+    def __init__(
+        self, message: str, *, http_status: int | None = None, body: object = None, retry_after: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.http_status = http_status
+        self.body = body
+        self.retry_after = retry_after
+
+
+class EndpointUnreachable(EndpointError):
+    """No connection to the endpoint could be made, or it was lost."""
+
+    code = "endpoint_unreachable"
+
+
+class SetupError(OffhookError):
+    """What the user configured cannot work; the message says what to change. The CLI prints it and exits with 2."""
+
+    code = "setup_error"
+
+
+class TurnOver(OffhookError):
+    """An event was written to a reply that has already ended (cancelled, superseded or finished)."""
+
+    code = "turn_over"

@@ -1,0 +1,161 @@
+"""The vocabulary of a turn: what an agent is given and what it gives back.
+
+An agent is given a ``Turn`` and gives events: ``Text``, ``ToolCall``, ``Command``, ``Usage``. The engine
+adds the last one, ``Finish``. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, TypeAlias
+
+import msgspec
+from typing_extensions import override
+
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "cancelled", "superseded", "failed"]
+
+
+class Text(msgspec.Struct, frozen=True, tag="text"):
+    """A piece of what is said to the caller."""
+
+    text: str
+
+
+class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
+    """A whole call of a function by the model; ``arguments`` is a JSON text, ``id`` may be left empty."""
+
+    name: str
+    arguments: str = "{}"
+    id: str = ""
+
+
+class Command(msgspec.Struct, frozen=True, tag="command"):
+    """An order to the platform; the dialect writes it in the platform's own way."""
+
+    name: Literal["hangup"]
+
+
+class Usage(msgspec.Struct, frozen=True, tag="usage"):
+    """Tokens that the turn took, as the model service counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Finish(msgspec.Struct, frozen=True, tag="finish"):
+    """The last event of a reply. ``error`` is set when the reason is ``failed``."""
+
+    reason: FinishReason = "stop"
+    error: Exception | None = None
+
+
+Event: TypeAlias = Text | ToolCall | Command | Usage | Finish
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One record of the conversation as the platform sent it.
+
+    ``role`` is kept as it came (``user``, ``assistant``, ``system``, ``tool``, but also ``plugin``, ``function``
+    or ``developer``). ``fields`` is the whole message object. ``interrupted`` says that the platform
+    marked this assistant message as cut off by the caller.
+    """
+
+    role: str
+    text: str
+    fields: Mapping[str, Any] = {}
+    interrupted: bool = False
+
+
+class CallContext(msgspec.Struct, frozen=True):
+    """Who is on the line. Every field is None where the platform did not say.
+
+    ``user_data`` is the parsed ``user_data_raw`` when that is a JSON text, otherwise the same string.
+    ``query`` holds the parameters of the request's URL without the key.
+    """
+
+    id: str | None = None
+    room: str | None = None
+    caller: str | None = None
+    callee: str | None = None
+    user_data: Any = None
+    user_data_raw: str | None = None
+    platform: str = "plain"
+    query: Mapping[str, str] = {}
+
+
+class Params(msgspec.Struct, frozen=True):
+    """Sampling parameters of the request; None where the client did not say (OpenAI chat completions)."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+
+
+class Cancellation(Protocol):
+    """Says whether the turn was cancelled: the platform disconnected, or the server stops.
+
+    An async agent need not look: its task is cancelled. A plain function may, from its own thread.
+    """
+
+    def is_set(self) -> bool:
+        """Tell whether the turn was cancelled; safe in any thread."""
+
+    async def wait(self) -> None:
+        """Return when the turn is cancelled."""
+
+
+class Turn:
+    """One utterance of the caller, and all that is known about it.
+
+    ``id`` names the utterance within the call (``sentenceId``), None where the platform sends none.
+    ``text`` is what the caller said last; ``history`` holds all messages, oldest first, that one included.
+    ``tools`` are the request's tool definitions; ``body`` is the request as it came, unknown fields included.
+    """
+
+    __slots__ = (
+        "body",
+        "call",
+        "cancelled",
+        "history",
+        "id",
+        "model",
+        "params",
+        "text",
+        "tools",
+    )
+
+    def __init__(
+        self,
+        *,
+        text: str,
+        cancelled: Cancellation,
+        call: CallContext | None = None,
+        id: str | None = None,
+        history: tuple[Message, ...] = (),
+        model: str = "",
+        params: Params | None = None,
+        tools: tuple[Mapping[str, Any], ...] = (),
+        body: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.text = text
+        self.cancelled = cancelled
+        self.call = call or CallContext()
+        self.id = id
+        self.history = history
+        self.model = model
+        self.params = params or Params()
+        self.tools = tools
+        self.body = body or {}
+
+    def hangup(self) -> Command:
+        """Give the event that ends the telephone call once what was said so far has been spoken."""
+        return Command("hangup")
+
+    @override
+    def __repr__(self) -> str:
+        # Nothing that the caller said, and no number: a Turn ends up in tracebacks.
+        return f"<Turn call={self.call.id!r} id={self.id!r} platform={self.call.platform!r}>"

@@ -1,0 +1,1 @@
+"""Bytes to OpenAI objects and back. Pure: no I/O, no await, no clock."""

@@ -1,0 +1,115 @@
+"""Folds the chunks of a stream, from any server, into one completion.
+
+Tolerant on the reading side: null deltas, ``choices: []`` anywhere, content as a list of parts, tool calls in every
+form that ``wire/calls.py`` knows, a finish reason more than once, and no ``[DONE]``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from offhook.errors import WireError
+from offhook.wire.calls import Call, CallAssembler
+from offhook.wire.chat import text_of
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What one chunk brought for choice 0."""
+
+    text: str = ""
+    reasoning: str = ""
+    finish_reason: str | None = None
+
+
+_NOTHING = Step()
+
+
+class Fold:
+    """Reads chunks one by one; the attributes hold what has come so far, of choice 0."""
+
+    __slots__ = ("_calls", "finish_reason", "reasoning", "text", "usage")
+
+    def __init__(self) -> None:
+        self._calls = CallAssembler()
+        self.text = ""
+        self.reasoning = ""
+        self.finish_reason: str | None = None
+        self.usage: dict[str, Any] | None = None
+
+    @property
+    def calls(self) -> list[Call]:
+        """The tool calls so far, in the order in which they began."""
+        return self._calls.calls
+
+    def feed(self, data: bytes) -> Step:
+        """Take the data of one event that is not ``[DONE]``.
+
+        Raises WireError when it is not a JSON object, and when it carries an error: the message is the service's.
+        """
+        chunk = decode_chunk(data)
+        if isinstance(usage := chunk.get("usage"), dict):
+            self.usage = usage
+        choice = _first_choice(chunk)
+        if choice is None:
+            return _NOTHING
+        error = choice.get("error")
+        if error:
+            raise WireError(error_message(error))
+        delta = choice.get("delta")
+        text = reasoning = ""
+        if isinstance(delta, dict):
+            text, reasoning = _words(delta)
+            self.text += text
+            self.reasoning += reasoning
+            if isinstance(fragments := delta.get("tool_calls"), list):
+                self._calls.feed(fragments)
+        finish = choice.get("finish_reason")
+        if isinstance(finish, str) and finish:
+            self.finish_reason = finish
+            return Step(text, reasoning, finish)
+        return Step(text, reasoning)
+
+
+def decode_chunk(data: bytes) -> dict[str, Any]:
+    """Give the object of one event. Raises WireError when it is none, or is an error object."""
+    try:
+        chunk = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(f"an event of the stream is not JSON: {error}") from None
+    if not isinstance(chunk, dict):
+        raise WireError("an event of the stream is not a JSON object")
+    if chunk.get("error"):
+        raise WireError(error_message(chunk["error"]))
+    return chunk
+
+
+def error_message(error: object) -> str:
+    """Give the words of an error in any of the shapes that services use."""
+    if isinstance(error, dict):
+        message = error.get("message") or error.get("code") or error.get("type")
+        return str(message) if message else "the service reported an error without a message"
+    return str(error)
+
+
+def _first_choice(chunk: dict[str, Any]) -> dict[str, Any] | None:
+    choices = chunk.get("choices")
+    if not isinstance(choices, list):
+        return None
+    for choice in choices:
+        if isinstance(choice, dict) and not choice.get("index"):
+            return choice
+    return None
+
+
+def _words(delta: dict[str, Any]) -> tuple[str, str]:
+    content = delta.get("content")
+    reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+    spoken = text_of(content) if isinstance(content, str | list) else ""
+    thought = reasoning if isinstance(reasoning, str) else ""
+    if isinstance(content, list):  # Mistral: parts of type "thinking" hold text parts of their own.
+        for part in content:
+            if isinstance(part, dict) and isinstance(part.get("thinking"), list | str):
+                thought += text_of(part["thinking"])
+    return spoken, thought

@@ -1,0 +1,1 @@
+"""What each voice platform does differently from plain OpenAI. Pure; one file per platform."""

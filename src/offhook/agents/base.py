@@ -1,0 +1,48 @@
+"""What the engine asks of an agent, and what it offers to one.
+
+The user's interface is a function (see ``agents/function.py``). This is the plumbing behind it: an agent writes
+events into the reply within its own step, and no queue stands between it and the client's transport.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from offhook.events import Event, Finish, Turn
+
+
+class ReplyWriter(Protocol):
+    """The writing end of a reply."""
+
+    @property
+    def blocked(self) -> bool:
+        """Tell whether a reader cannot take more now; then ``await drain()`` before writing on."""
+
+    def write(self, *events: Event) -> None:
+        """Append events and hand them to every reader at once.
+
+        Raises TurnOver when the reply has already ended.
+        """
+
+    def close(self, finish: Finish) -> None:
+        """End the reply with a reason of the agent's own, such as ``length``; otherwise the engine ends it."""
+
+    async def drain(self) -> None:
+        """Return when every reader can take more."""
+
+
+class Agent(Protocol):
+    """Who answers a turn."""
+
+    async def answer(self, turn: Turn, reply: ReplyWriter) -> None:
+        """Write the events of one reply and return when it is whole.
+
+        Is cancelled when the turn is; whatever it raises ends the reply as failed.
+        """
+
+    async def start(self) -> None:
+        """Make what must live in the event loop (connections). Called once before the first turn."""
+
+    async def close(self) -> None:
+        """Let go of it. Called once after the last turn."""

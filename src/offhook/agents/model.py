@@ -1,0 +1,61 @@
+"""The model agent: one OpenAI-specification model service behind the line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from offhook.agents.prompt import check, fill_in
+from offhook.events import Finish
+from offhook.upstream.attempt import Upstream
+from offhook.upstream.translate import Translator, request_body
+
+if TYPE_CHECKING:
+    from offhook.agents.base import ReplyWriter
+    from offhook.events import Event, Turn
+    from offhook.upstream.spec import UpstreamSpec
+
+
+class ModelAgent:
+    """Asks a model service and passes its words on as they come; reasoning is never spoken.
+
+    ``system_prompt`` is a template (see ``agents/prompt.py``) and stands before the platform's messages.
+    Raises SetupError when it asks for a name that no turn has.
+    """
+
+    def __init__(self, spec: UpstreamSpec, *, system_prompt: str | None = None) -> None:
+        check(system_prompt or "")
+        self._spec = spec
+        self._system_prompt = system_prompt
+        self._upstream = Upstream(spec)
+
+    async def start(self) -> None:
+        """Do nothing: connections are made by the first turn that needs one."""
+
+    async def close(self) -> None:
+        await self._upstream.close()
+
+    async def answer(self, turn: Turn, reply: ReplyWriter) -> None:
+        prompt = fill_in(self._system_prompt, turn) if self._system_prompt else None
+        body = request_body(turn, model=self._spec.model, system_prompt=prompt)
+        translator = Translator()
+        async with self._upstream.attempt(body) as attempt:
+            while not translator.done:
+                read = await attempt.read()
+                if read is None:
+                    break
+                await _write(translator.feed(read), reply)
+            # The last words have been passed on; tool calls and the end are not held up by the end of the body.
+            await _write(translator.flush(), reply)
+            await attempt.finish()
+
+
+async def _write(events: list[Event], reply: ReplyWriter) -> None:
+    """Write what one read brought, in one go."""
+    spoken = [event for event in events if not isinstance(event, Finish)]
+    if spoken:
+        reply.write(*spoken)
+        if reply.blocked:
+            await reply.drain()
+    for event in events:
+        if isinstance(event, Finish):
+            reply.close(event)

@@ -1,0 +1,1 @@
+"""Turns and their replies: who runs what, and who reads it."""

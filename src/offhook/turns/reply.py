@@ -1,0 +1,100 @@
+"""A reply: the append-only log of a turn's events, with one writer and many readers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from offhook.errors import TurnOver
+from offhook.events import Command, Event, Finish, Text, ToolCall
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from offhook.clock import Clock
+
+
+class Reader(Protocol):
+    """Someone who is given the events of a reply, each once and in order, within the writer's own step."""
+
+    @property
+    def blocked(self) -> bool:
+        """Tell whether it cannot take more now; the writer then waits in ``drain``."""
+
+    def read(self, events: Sequence[Event]) -> None:
+        """Take the next events; a ``Finish`` is the last. Never raises."""
+
+    async def drain(self) -> None:
+        """Return when it can take more, or has gone."""
+
+
+class Reply:
+    """The log. The engine and the agent write; readers may come late and start at the first event.
+
+    ``first_useful`` is the clock's monotonic time in seconds of the first event that the caller can hear or that the
+    platform acts on; None until then.
+    """
+
+    __slots__ = ("_clock", "_readers", "events", "finish", "first_useful")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._readers: list[Reader] = []
+        self.events: list[Event] = []
+        self.finish: Finish | None = None
+        self.first_useful: float | None = None
+
+    @property
+    def readers(self) -> int:
+        """How many read along."""
+        return len(self._readers)
+
+    @property
+    def blocked(self) -> bool:
+        """Tell whether a reader cannot take more now."""
+        return any(reader.blocked for reader in self._readers)
+
+    def attach(self, reader: Reader) -> None:
+        """Let ``reader`` read along, from the first event."""
+        self._readers.append(reader)
+        if self.events:
+            reader.read(self.events)
+
+    def detach(self, reader: Reader) -> None:
+        """Let ``reader`` go; one that does not read along is passed over."""
+        if reader in self._readers:
+            self._readers.remove(reader)
+
+    def write(self, *events: Event) -> None:
+        """Append events and hand them to every reader.
+
+        Raises TurnOver when the reply has ended.
+        """
+        if self.finish is not None:
+            raise TurnOver("The reply has already ended.")
+        self._append(events)
+
+    def close(self, finish: Finish) -> None:
+        """Append the last event; a reply that has ended stays as it is."""
+        if self.finish is None:
+            # Over before the readers hear of it: one that leaves from within its read would otherwise end it again.
+            self.finish = finish
+            self._append((finish,))
+
+    async def drain(self) -> None:
+        """Return when every reader can take more."""
+        for reader in tuple(self._readers):
+            if reader.blocked:
+                await reader.drain()
+
+    def _append(self, events: Sequence[Event]) -> None:
+        self.events.extend(events)
+        if self.first_useful is None and any(map(_useful, events)):
+            self.first_useful = self._clock.monotonic()
+        for reader in tuple(self._readers):
+            reader.read(events)
+
+
+def _useful(event: Event) -> bool:
+    if isinstance(event, Text):
+        return not event.text.isspace() and event.text != ""
+    return isinstance(event, ToolCall | Command)

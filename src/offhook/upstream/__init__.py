@@ -1,0 +1,1 @@
+"""One model service behind the line, described as data."""

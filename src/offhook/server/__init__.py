@@ -1,0 +1,1 @@
+"""The endpoint: HTTP in, turns begun, replies read out."""

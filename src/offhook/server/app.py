@@ -1,0 +1,95 @@
+"""The addresses of the endpoint, and the application that serves them."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.routing import Route, Router
+from typing_extensions import override
+
+from offhook.errors import UnknownPath
+from offhook.server.answers import answer, error_messages, json_messages
+from offhook.server.door import Door, Visit, read_visit
+from offhook.wire.models import encode_list, encode_one
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from starlette.types import Receive, Scope, Send
+
+    from offhook.clock import Clock
+    from offhook.server.auth import Keys
+    from offhook.server.chat import ChatDoor
+    from offhook.server.line import Line
+
+
+class ModelsDoor(Door):
+    """``GET .../models`` and ``GET .../models/{id}``: the ModelIds that are answered for."""
+
+    def __init__(self, *, model_ids: Sequence[str], keys: Keys, clock: Clock) -> None:
+        super().__init__(keys=keys, clock=clock)
+        self._model_ids = tuple(model_ids)
+        self._created = int(clock.now())
+
+    @override
+    async def visit(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        model_id = scope["path_params"].get("model_id")
+        if model_id is None:
+            body = encode_list(self._model_ids, self._created)
+        else:
+            body = encode_one(model_id, self._model_ids, self._created)
+        await answer(send, json_messages(200, body, request_id=visit.request_id))
+
+
+class HealthDoor(Door):
+    """``GET /healthz`` and ``/readyz``: for the one who watches, without a key."""
+
+    def __init__(self, *, clock: Clock, status: str) -> None:
+        super().__init__(keys=None, clock=clock)
+        self._body = msgspec.json.encode({"status": status})
+
+    @override
+    async def visit(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, json_messages(200, self._body, request_id=visit.request_id))
+
+
+class NowhereDoor:
+    """Every other address: 404, with what to correct."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit = read_visit(scope, self._clock)
+        error = UnknownPath(
+            f"Nothing is served at {visit.method} {visit.path}. Chat completions are at /v1/chat/completions: "
+            "set the base URL to one that ends in /v1; the client appends /chat/completions."
+        )
+        await answer(send, error_messages(error, request_id=visit.request_id))
+
+
+def make_router(line: Line, *, chat: ChatDoor, models: ModelsDoor, clock: Clock) -> Router:
+    """Give the ASGI application. Chat and models are served under any prefix, since base URLs are mis-pasted."""
+
+    @asynccontextmanager
+    async def lifespan(app: object) -> AsyncIterator[None]:
+        await line.start()
+        try:
+            yield
+        finally:
+            await line.close()
+
+    return Router(
+        [
+            Route("/healthz", HealthDoor(clock=clock, status="ok")),
+            Route("/readyz", HealthDoor(clock=clock, status="ready")),
+            *(Route(prefix + "/chat/completions", chat) for prefix in ("", "/{prefix:path}")),
+            *(Route(prefix + "/models", models) for prefix in ("", "/{prefix:path}")),
+            *(Route(prefix + "/models/{model_id:path}", models) for prefix in ("", "/{prefix:path}")),
+        ],
+        redirect_slashes=False,
+        default=NowhereDoor(clock),
+        lifespan=lifespan,
+    )

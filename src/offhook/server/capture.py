@@ -1,0 +1,172 @@
+"""What the platform really sends and what went back: shown on the terminal, or kept as files.
+
+For trying things out, and off unless asked for: both hold what callers said. Keys are masked. Files and
+terminal are written by a thread of their own, never by the event loop.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from offhook.clock import Clock
+
+SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "cookie", "proxy-authorization"})
+SECRET_PARAMETERS = frozenset({"api-key", "api_key", "key", "token", "access_token"})
+MASK = "***"
+
+
+class Exchange(msgspec.Struct):
+    """One request and its answer as they went over the wire, secrets masked; ``received`` is seconds since 1970."""
+
+    method: str
+    path: str
+    query: list[tuple[str, str]]
+    headers: list[tuple[str, str]]
+    received: float
+    body: bytearray = msgspec.field(default_factory=bytearray)
+    status: int = 0
+    reply_headers: list[tuple[str, str]] = []
+    reply: bytearray = msgspec.field(default_factory=bytearray)
+    ended: str = "complete"
+
+
+Sink = Callable[[Exchange], None]
+
+
+class Tap:
+    """Stands in front of the application and hands each exchange, when it is over, to the sinks."""
+
+    def __init__(self, app: ASGIApp, sinks: Sequence[Sink], clock: Clock) -> None:
+        self._app = app
+        self._sinks = tuple(sinks)
+        self._clock = clock
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="offhook-capture")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            if scope["type"] == "lifespan":
+                self._writer.shutdown()
+            return
+        exchange = _begin(scope, self._clock.now())
+        complete = False
+
+        async def heard() -> Message:
+            message = await receive()
+            if message["type"] == "http.request":
+                exchange.body += message.get("body", b"")
+            elif not complete:
+                exchange.ended = "the client disconnected"
+            return message
+
+        async def sent(message: Message) -> None:
+            nonlocal complete
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                exchange.reply_headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in message["headers"]]
+            else:
+                exchange.reply += message.get("body", b"")
+                complete = not message.get("more_body", False)
+            await send(message)
+
+        try:
+            await self._app(scope, heard, sent)
+        finally:
+            for sink in self._sinks:
+                self._writer.submit(sink, exchange)
+
+
+def _begin(scope: Scope, received: float) -> Exchange:
+    headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    return Exchange(
+        method=scope["method"],
+        path=scope["path"],
+        query=[(name, MASK if name.lower() in SECRET_PARAMETERS else value) for name, value in query],
+        headers=[(name, _masked(value) if name in SECRET_HEADERS else value) for name, value in headers],
+        received=received,
+    )
+
+
+def _masked(value: str) -> str:
+    scheme, space, _ = value.partition(" ")
+    return f"{scheme} {MASK}" if space else MASK
+
+
+def _readable(body: bytearray) -> Any:
+    """Give the JSON value of a body, or its text when it is none."""
+    try:
+        return msgspec.json.decode(bytes(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return bytes(body).decode("utf-8", "replace")
+
+
+def as_file(exchange: Exchange) -> dict[str, Any]:
+    """Give the object that a capture file holds; ``offhook call --resend`` sends it again."""
+    return {
+        "offhook_capture": 1,
+        "received": datetime.fromtimestamp(exchange.received, UTC).isoformat(),
+        "request": {
+            "method": exchange.method,
+            "path": exchange.path,
+            "query": exchange.query,
+            "headers": exchange.headers,
+            "body": _readable(exchange.body),
+        },
+        "reply": {
+            "status": exchange.status,
+            "headers": exchange.reply_headers,
+            "body": exchange.reply.decode("utf-8", "replace"),
+            "ended": exchange.ended,
+        },
+    }
+
+
+def capture_to(folder: Path) -> Sink:
+    """Give a sink that writes each exchange to a file of its own in ``folder`` (mode 0700, files 0600)."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    count = 0
+
+    def write(exchange: Exchange) -> None:
+        nonlocal count
+        count += 1
+        when = datetime.fromtimestamp(exchange.received, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        path = folder / f"{when}-{count:06d}.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(as_file(exchange), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+    return write
+
+
+def show_on(write: Callable[[str], None]) -> Sink:
+    """Give a sink that writes each exchange as text for a person."""
+
+    def show(exchange: Exchange) -> None:
+        query = f"?{urlencode(exchange.query, safe='*')}" if exchange.query else ""
+        body = _readable(exchange.body)
+        lines = [
+            f"--> {exchange.method} {exchange.path}{query}",
+            *(f"    {name}: {value}" for name, value in exchange.headers),
+            "",
+            body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2),
+            "",
+            f"<-- {exchange.status or 'no answer'} ({exchange.ended})",
+            *(f"    {name}: {value}" for name, value in exchange.reply_headers),
+            "",
+            exchange.reply.decode("utf-8", "replace"),
+        ]
+        write("\n".join(lines) + "\n")
+
+    return show

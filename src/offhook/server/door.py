@@ -1,0 +1,84 @@
+"""What every address has in common: a request id, a method, a key, and errors in the OpenAI shape."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from offhook.errors import OffhookError, WrongMethod
+from offhook.server.answers import answer, error_messages
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from offhook.clock import Clock
+    from offhook.server.auth import Keys
+
+log = logging.getLogger("offhook.server")
+
+_LONGEST_REQUEST_ID = 128
+
+
+class Visit(msgspec.Struct, frozen=True):
+    """A request before its body is read. Header names are in lower case; of a repeated name the last counts."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    request_id: str
+
+
+class Door:
+    """A raw ASGI address. A subclass says what it does in ``visit`` and which methods it has."""
+
+    methods: ClassVar[tuple[str, ...]] = ("GET", "HEAD")
+
+    def __init__(self, *, keys: Keys | None, clock: Clock) -> None:
+        self._keys = keys
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit = read_visit(scope, self._clock)
+        try:
+            self._check(visit)
+            await self.visit(visit, scope, receive, send)
+        except OffhookError as error:
+            await answer(send, error_messages(error, request_id=visit.request_id))
+        except Exception:
+            # A defect of this server. The client gets an answer that it can read, the log gets the rest.
+            log.exception("a request failed inside the server: request=%s", visit.request_id)
+            failure = OffhookError("The server failed on this request; its log says why.")
+            await answer(send, error_messages(failure, request_id=visit.request_id))
+
+    async def visit(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request. An OffhookError raised before anything was sent becomes its answer."""
+        raise OffhookError(f"Nothing is served at {visit.path}.")
+
+    def _check(self, visit: Visit) -> None:
+        if visit.method not in self.methods:
+            raise WrongMethod(
+                f"{visit.method} is not served at {visit.path}; use {' or '.join(self.methods)}.",
+                allow=", ".join(self.methods),
+            )
+        if self._keys is not None:
+            self._keys.check(visit.headers, visit.query)
+
+
+def read_visit(scope: Scope, clock: Clock) -> Visit:
+    """Read what the request line and headers say."""
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    asked = headers.get("x-request-id", "")
+    good = 0 < len(asked) <= _LONGEST_REQUEST_ID and asked.isascii() and asked.isprintable()
+    return Visit(
+        method=scope["method"],
+        path=scope["path"],
+        headers=headers,
+        query=query,
+        request_id=asked if good else clock.new_id("req_"),
+    )

@@ -1,0 +1,200 @@
+"""Readers of a reply that stand at the client's side: one that streams, one that answers whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from typing_extensions import override
+
+from offhook.dialects.base import Dialect, Options
+from offhook.errors import AgentError, OffhookError
+from offhook.events import Event, Finish, Usage
+from offhook.server.answers import REQUEST_ID, error_messages, json_messages
+from offhook.wire.chat import (
+    CallDelta,
+    ChatRequest,
+    ChunkWriter,
+    encode_completion,
+    text_of,
+    usage_object,
+)
+from offhook.wire.faults import error_event
+from offhook.wire.tokens import estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.types import Message
+
+    from offhook.clock import Clock
+    from offhook.dialects.base import Piece
+    from offhook.server.outlet import Outlet
+
+
+class Face(msgspec.Struct, frozen=True):
+    """How a reply looks from the client's side."""
+
+    request: ChatRequest
+    request_id: str
+    dialect: Dialect
+    options: Options
+
+
+class _Reader:
+    """What both readers share: the way out, the pieces of an event, and the usage."""
+
+    def __init__(self, face: Face, outlet: Outlet, clock: Clock) -> None:
+        self._face = face
+        self._outlet = outlet
+        self._clock = clock
+        self._usage: Usage | None = None
+        self._said: list[str] = []
+        self.id = clock.new_id("chatcmpl-")
+        self.created = int(clock.now())
+
+    @property
+    def blocked(self) -> bool:
+        return self._outlet.blocked
+
+    async def drain(self) -> None:
+        await self._outlet.drain()
+
+    def _pieces(self, event: Event) -> tuple[Piece, ...]:
+        if isinstance(event, Usage):
+            self._usage = event
+            return ()
+        return self._face.dialect.write(event, self._face.options)
+
+    def _named(self, call: CallDelta) -> CallDelta:
+        return call if call.id else CallDelta(name=call.name, arguments=call.arguments, id=self._clock.new_id("call_"))
+
+    def _counted(self) -> Usage:
+        """Give the usage that the agent reported, or else an estimate."""
+        if self._usage is not None:
+            return self._usage
+        prompt = sum(estimate(text_of(message.content)) for message in self._face.request.messages)
+        return Usage(prompt, estimate("".join(self._said)))
+
+
+class StreamReader(_Reader):
+    """Writes a reply as a stream of chunks; the headers wait for the first event, so that a failure can be a status."""
+
+    def __init__(self, face: Face, outlet: Outlet, clock: Clock) -> None:
+        super().__init__(face, outlet, clock)
+        self._writer = ChunkWriter(id=self.id, created=self.created, model=face.request.model)
+        self._begun = False
+        self._count = face.request.include_usage
+
+    def read(self, events: Sequence[Event]) -> None:
+        chunks: list[bytes] = []
+        for event in events:
+            if isinstance(event, Finish):
+                self._finish(event, chunks)
+                return
+            chunks.extend(map(self._chunk, self._pieces(event)))
+        if chunks:
+            self._put(chunks)
+
+    def _chunk(self, piece: Piece) -> bytes:
+        if isinstance(piece, str):
+            if self._count:
+                self._said.append(piece)
+            return self._writer.text(piece)
+        return self._writer.call(self._named(piece))
+
+    def _finish(self, finish: Finish, chunks: list[bytes]) -> None:
+        error = _error_of(finish)
+        if error is None:
+            chunks.append(self._writer.finish(_wire_reason(finish, called=self._writer.called)))
+            if self._count:
+                usage = self._counted()
+                chunks.append(self._writer.usage(usage.prompt_tokens, usage.completion_tokens))
+            chunks.append(self._writer.done())
+        elif self._begun or chunks:
+            chunks.append(error_event(error))
+        else:
+            for message in error_messages(error, request_id=self._face.request_id):
+                self._outlet.put(message)
+            return
+        self._put(chunks, more=False)
+
+    def _put(self, chunks: list[bytes], *, more: bool = True) -> None:
+        if not self._begun:
+            self._begun = True
+            self._outlet.put(_stream_start(self._face.request_id))
+            chunks.insert(0, self._writer.role())
+        self._outlet.put({"type": "http.response.body", "body": b"".join(chunks), "more_body": more})
+
+
+class CompletionReader(_Reader):
+    """Gathers a reply and answers it as one completion."""
+
+    def __init__(self, face: Face, outlet: Outlet, clock: Clock) -> None:
+        super().__init__(face, outlet, clock)
+        self._calls: list[CallDelta] = []
+
+    @property
+    @override
+    def blocked(self) -> bool:
+        return False
+
+    def read(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, Finish):
+                self._finish(event)
+                return
+            for piece in self._pieces(event):
+                if isinstance(piece, str):
+                    self._said.append(piece)
+                else:
+                    self._calls.append(self._named(piece))
+
+    def _finish(self, finish: Finish) -> None:
+        error = _error_of(finish)
+        if error is not None:
+            messages = error_messages(error, request_id=self._face.request_id)
+        else:
+            usage = self._counted()
+            body = encode_completion(
+                id=self.id,
+                created=self.created,
+                model=self._face.request.model,
+                text="".join(self._said),
+                calls=self._calls,
+                reason=_wire_reason(finish, called=bool(self._calls)),
+                usage=usage_object(usage.prompt_tokens, usage.completion_tokens),
+            )
+            messages = json_messages(200, body, request_id=self._face.request_id)
+        for message in messages:
+            self._outlet.put(message)
+
+
+def _error_of(finish: Finish) -> OffhookError | None:
+    """Give the error that the client is told of, None for a reply that ended well."""
+    if finish.reason not in ("failed", "cancelled"):
+        return None
+    if isinstance(finish.error, OffhookError):
+        return finish.error
+    return AgentError("The agent failed." if finish.reason == "failed" else "The reply was cancelled.")
+
+
+def _wire_reason(finish: Finish, *, called: bool) -> str:
+    """Give a finish reason that OpenAI knows; a reply with a call ends with ``tool_calls`` unless it was cut."""
+    if finish.reason in ("length", "content_filter"):
+        return finish.reason
+    return "tool_calls" if called else "stop"
+
+
+def _stream_start(request_id: str) -> Message:
+    return {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-cache, no-transform"),
+            # nginx would otherwise gather the stream before it passes it on.
+            (b"x-accel-buffering", b"no"),
+            (REQUEST_ID, request_id.encode("latin-1")),
+        ],
+    }

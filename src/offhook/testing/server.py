@@ -1,0 +1,89 @@
+"""The real server on a free port, and what it can tell of its turns."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from offhook.clock import SystemClock
+from offhook.config import Settings
+from offhook.server.build import build_line
+from offhook.server.run import ServerThread, bind
+from offhook.testing.clock import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from offhook.clock import Clock
+    from offhook.observe.hooks import TurnDetails
+
+
+class TurnRecorder:
+    """A hook that keeps the details of every turn that ended; safe in any thread."""
+
+    def __init__(self) -> None:
+        self.turns: list[TurnDetails] = []
+        self._changed = threading.Condition()
+
+    def turn_ended(self, details: TurnDetails) -> None:
+        with self._changed:
+            self.turns.append(details)
+            self._changed.notify_all()
+
+    def wait(self, count: int = 1, timeout: float = PATIENCE) -> list[TurnDetails]:
+        """Give the turns when so many have ended. Raises TimeoutError after ``timeout`` real seconds."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self.turns) >= count, timeout):
+                raise TimeoutError(f"{len(self.turns)} turns have ended, not {count}")
+            return list(self.turns)
+
+
+class LiveServer:
+    """A server that runs: where it is, its key, and the turns that ended on it."""
+
+    def __init__(self, base_url: str, api_key: str, recorder: TurnRecorder) -> None:
+        self.base_url = base_url
+        self.api_key = api_key
+        self._recorder = recorder
+
+    @property
+    def turns(self) -> list[TurnDetails]:
+        """The details of the turns that have ended, oldest first."""
+        return list(self._recorder.turns)
+
+    def wait_for_turns(self, count: int = 1, timeout: float = PATIENCE) -> list[TurnDetails]:
+        """Give the turns when so many have ended. Raises TimeoutError after ``timeout`` real seconds."""
+        return self._recorder.wait(count, timeout)
+
+
+@contextmanager
+def live_server(
+    agent: Callable[..., Any] | str | None = None,
+    *,
+    api_key: str = "test-key",
+    clock: Clock | None = None,
+    show: Callable[[str], None] = lambda text: None,
+    **settings: Any,
+) -> Iterator[LiveServer]:
+    """Serve an agent (a function, its name, or None for what the settings say) on a free loopback port.
+
+    ``settings`` are those of ``offhook serve``, by their names. The server runs in a thread of its own,
+    over a real socket.
+    """
+    named = agent if isinstance(agent, str) else None
+    recorder = TurnRecorder()
+    line = build_line(
+        Settings(**{"agent": named, "port": 0, **settings}),
+        keys=(api_key,),
+        clock=clock or SystemClock(),
+        hooks=[recorder],
+        function=None if isinstance(agent, str) else agent,
+        show=show,
+    )
+    server = ServerThread(line, bind("127.0.0.1", 0))
+    server.start()
+    try:
+        yield LiveServer(server.base_url, api_key, recorder)
+    finally:
+        server.stop()

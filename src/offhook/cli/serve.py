@@ -1,0 +1,94 @@
+"""``offhook serve``: the endpoint."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from offhook.cli.options import given, with_settings
+from offhook.clock import SystemClock
+from offhook.config import Settings, load
+from offhook.observe.logs import set_up
+from offhook.server.build import ANY_MODEL, build_line
+from offhook.server.keyfile import own_key
+from offhook.server.run import base_url_of, bind, run
+
+_EXAMPLES = """Serve an agent, or a model, as an OpenAI-specification endpoint that a voice workflow calls.
+
+Every option is also a setting in offhook.toml and a variable in the environment; a flag wins over the
+environment, the environment over the file. Without AGENT and --upstream the built-in test line answers.
+
+\b
+Examples:
+  offhook serve
+  offhook serve app:reply --api-key k --model-id abc
+  offhook serve --upstream http://127.0.0.1:11434/v1 --upstream-model qwen3
+  offhook serve app.py:reply --host 0.0.0.0 --show
+"""
+
+
+def _serve(
+    agent: Annotated[
+        str | None,
+        typer.Argument(help="Who answers: module:function, file.py:function, or testline.", show_default=False),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help="Settings file [default: offhook.toml where there is one] [env: OFFHOOK_CONFIG]", show_default=False
+        ),
+    ] = None,
+    **flags: Any,
+) -> None:
+    settings = load(given({"agent": agent, **flags}), config=config).settings
+    set_up(settings.log_level)
+    clock = SystemClock()
+    console = Console(highlight=False, soft_wrap=True)
+    keys = tuple(settings.api_key)
+    key_line = "the one given (not shown)"
+    if settings.no_auth:
+        key_line = "any (the server was started with --no-auth)"
+    elif not keys:
+        own = own_key(Path(settings.data_dir))
+        keys = (own.key,)
+        key_line = own.key if own.created else f"the one kept in {own.path}"
+    line = build_line(settings, keys=keys, clock=clock, show=_print)
+    listener = bind(settings.host, settings.port)
+    run(
+        line,
+        listener,
+        stop_timeout=settings.stop_timeout,
+        on_started=lambda: _greet(console, settings, key_line, listener),
+    )
+
+
+_serve.__name__ = "serve"
+_serve.__doc__ = _EXAMPLES
+serve = with_settings(_serve)
+
+
+def _greet(console: Console, settings: Settings, key_line: str, listener: socket.socket) -> None:
+    console.print(f"offhook answers with {_who(settings)}. Paste into the workflow's LLM node:", markup=False)
+    model = ", ".join(settings.model_id) or f"any name, for example {ANY_MODEL}"
+    console.print(f"  ModelId   {model}", markup=False)
+    console.print(f"  API-KEY   {key_line}", markup=False)
+    console.print(f"  base URL  {base_url_of(listener)}", markup=False)
+    if settings.host in ("0.0.0.0", "::"):
+        console.print("            (from outside: this machine's own name or address in its place)", markup=False)
+    console.print("Ctrl-C stops it.", markup=False)
+
+
+def _who(settings: Settings) -> str:
+    if settings.upstream:
+        return f"the model service at {settings.upstream}"
+    return f"the agent {settings.agent}" if settings.agent else "the built-in test line"
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

@@ -119,12 +119,20 @@ class AgentValueError(AgentError):
 
 
 class UpstreamError(OffhookError):
-    """The model service behind the line failed."""
+    """The model service behind the line failed.
+
+    ``message`` goes to the caller of the endpoint, ``detail`` (addresses, reasons) to the log. What the service itself
+    said is in the ``__cause__`` alone: it may hold a key, or what a caller said.
+    """
 
     status = 502
     type = "upstream_error"
     code = "upstream_error"
     retryable = True
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
 
 
 class UpstreamBusy(UpstreamError):
@@ -134,8 +142,8 @@ class UpstreamBusy(UpstreamError):
     type = "rate_limit_error"
     code = "upstream_busy"
 
-    def __init__(self, message: str, *, retry_after: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, detail: str = "", retry_after: str | None = None) -> None:
+        super().__init__(message, detail=detail)
         self.retry_after = retry_after
 
 

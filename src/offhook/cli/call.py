@@ -198,7 +198,9 @@ def _opt(text: str, *names: str) -> Any:
 
 
 # The options of the command, with their help.
-_BaseUrl = Annotated[str, typer.Argument(help="Base URL of the endpoint; /chat/completions is appended to it.")]
+_BaseUrl = Annotated[
+    str, typer.Argument(metavar="BASE_URL", help="Base URL of the endpoint; /chat/completions is appended to it.")
+]
 _ApiKey = Annotated[str | None, _opt("API-KEY of the endpoint [default: that of this machine's own server].")]
 _ModelId = Annotated[str | None, _opt("ModelId to ask for [default: the first that the endpoint lists].")]
 _Caller = Annotated[str | None, _opt("Calling number (callerNumber).")]

@@ -46,7 +46,7 @@ class View(Protocol):
 
 def complain(message: str) -> None:
     """Write one line to stderr."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"error: {safe(message)}", style="red"))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"offhook: {safe(message)}", style="red"))
 
 
 def advice(error: OffhookError, base_url: str) -> str:

@@ -47,6 +47,7 @@ def _flag(field: msgspec.structs.FieldInfo) -> inspect.Parameter:
         "--" + field.name.replace("_", "-"),
         help=f"{description}{shown} [env: {PREFIX}{field.name.upper()}]",
         show_default=False,
+        metavar="<str>" if many else None,
     )
     value: Any = list[str] if many else kind | None
     annotation: Any = Annotated[value, option]

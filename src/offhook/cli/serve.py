@@ -35,7 +35,9 @@ Examples:
 def _serve(
     agent: Annotated[
         str | None,
-        typer.Argument(help="Who answers: module:function, file.py:function, or testline.", show_default=False),
+        typer.Argument(
+            metavar="AGENT", help="Who answers: module:function, file.py:function, or testline.", show_default=False
+        ),
     ] = None,
     config: Annotated[
         str | None,

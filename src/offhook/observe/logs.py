@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from offhook.errors import UpstreamError
+
 if TYPE_CHECKING:
     from offhook.observe.hooks import TurnDetails
 
@@ -45,9 +47,12 @@ class TurnLog:
     def _failure(self, error: Exception) -> None:
         cause = error.__cause__
         if self._content:
-            log.error("the agent failed", exc_info=cause or error)
+            log.error("the turn failed", exc_info=error)
+        elif isinstance(error, UpstreamError):
+            log.error("%s: %s%s", error.code, error.message, f" ({error.detail})" if error.detail else "")
         elif cause is None:
-            log.error("%s: %s", type(error).__name__, error)
+            # One line: the lines after the first show code to write.
+            log.error("%s: %s", type(error).__name__, str(error).partition("\n")[0])
         else:
             log.error(
                 "the agent failed: %s%s; --log-content shows its message and traceback",

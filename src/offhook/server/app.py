@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import msgspec
 from starlette.routing import Route, Router
 from typing_extensions import override
 
@@ -44,15 +43,30 @@ class ModelsDoor(Door):
 
 
 class HealthDoor(Door):
-    """``GET /healthz`` and ``/readyz``: for the one who watches, without a key."""
+    """``GET /healthz``: the process lives. Without a key, like ``/readyz``."""
 
-    def __init__(self, *, clock: Clock, status: str) -> None:
+    def __init__(self, *, clock: Clock) -> None:
         super().__init__(keys=None, clock=clock)
-        self._body = msgspec.json.encode({"status": status})
 
     @override
     async def visit(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer(send, json_messages(200, self._body, request_id=visit.request_id))
+        await answer(send, json_messages(200, b'{"status":"ok"}', request_id=visit.request_id))
+
+
+class ReadyDoor(Door):
+    """``GET /readyz``: the server takes new turns; 503 once it goes down."""
+
+    def __init__(self, *, line: Line, clock: Clock) -> None:
+        super().__init__(keys=None, clock=clock)
+        self._line = line
+
+    @override
+    async def visit(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._line.engine.stopping:
+            answered = json_messages(503, b'{"status":"stopping"}', request_id=visit.request_id)
+        else:
+            answered = json_messages(200, b'{"status":"ready"}', request_id=visit.request_id)
+        await answer(send, answered)
 
 
 class NowhereDoor:
@@ -83,8 +97,8 @@ def make_router(line: Line, *, chat: ChatDoor, models: ModelsDoor, clock: Clock)
 
     return Router(
         [
-            Route("/healthz", HealthDoor(clock=clock, status="ok")),
-            Route("/readyz", HealthDoor(clock=clock, status="ready")),
+            Route("/healthz", HealthDoor(clock=clock)),
+            Route("/readyz", ReadyDoor(line=line, clock=clock)),
             *(Route(prefix + "/chat/completions", chat) for prefix in ("", "/{prefix:path}")),
             *(Route(prefix + "/models", models) for prefix in ("", "/{prefix:path}")),
             *(Route(prefix + "/models/{model_id:path}", models) for prefix in ("", "/{prefix:path}")),

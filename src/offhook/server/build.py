@@ -56,6 +56,8 @@ def build_line(
             f"--no-auth lets everybody in, so it works on a loopback address only, not on {settings.host}. "
             "Leave it out: a key is made by itself."
         )
+    if not settings.no_auth and not (keys and all(keys)):
+        raise SetupError("A key is empty, so nobody could call; give one with --api-key, or leave the option out.")
     agent = make_agent(settings, clock=clock, function=function)
     engine = Engine(clock, [TurnLog(content=settings.log_content or settings.show), *hooks])
     line = Line(agent, engine)

@@ -6,7 +6,10 @@ terminal are written by a thread of their own, never by the event loop.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -14,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
+
+from offhook.errors import SetupError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +30,12 @@ if TYPE_CHECKING:
 SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "cookie", "proxy-authorization"})
 SECRET_PARAMETERS = frozenset({"api-key", "api_key", "key", "token", "access_token"})
 MASK = "***"
+_SCHEMES = frozenset({"bearer", "basic", "digest", "token", "apikey"})
+
+# What comes from outside is shown, never obeyed: a terminal acts on these.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+log = logging.getLogger("offhook.server")
 
 
 class Exchange(msgspec.Struct):
@@ -58,7 +69,8 @@ class Tap:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             if scope["type"] == "lifespan":
-                self._writer.shutdown()
+                # In a thread: what is still to be written must not hold up the loop.
+                await asyncio.to_thread(self._writer.shutdown)
             return
         exchange = _begin(scope, self._clock.now())
         complete = False
@@ -85,7 +97,16 @@ class Tap:
             await self._app(scope, heard, sent)
         finally:
             for sink in self._sinks:
-                self._writer.submit(sink, exchange)
+                self._writer.submit(_take, sink, exchange)
+
+
+def _take(sink: Sink, exchange: Exchange) -> None:
+    """Hand an exchange to a sink; a full disk or a closed terminal costs the record, and says so, not the call."""
+    try:
+        sink(exchange)
+    except Exception as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        log.error("an exchange could not be kept or shown: %s", why)
 
 
 def _begin(scope: Scope, received: float) -> Exchange:
@@ -101,8 +122,8 @@ def _begin(scope: Scope, received: float) -> Exchange:
 
 
 def _masked(value: str) -> str:
-    scheme, space, _ = value.partition(" ")
-    return f"{scheme} {MASK}" if space else MASK
+    scheme, _, rest = value.partition(" ")
+    return f"{scheme} {MASK}" if rest and scheme.lower() in _SCHEMES else MASK
 
 
 def _readable(body: bytearray) -> Any:
@@ -135,8 +156,14 @@ def as_file(exchange: Exchange) -> dict[str, Any]:
 
 
 def capture_to(folder: Path) -> Sink:
-    """Give a sink that writes each exchange to a file of its own in ``folder`` (mode 0700, files 0600)."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Give a sink that writes each exchange to a file of its own in ``folder`` (mode 0700, files 0600).
+
+    Raises SetupError when there can be no such folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise SetupError(f"Nothing can be captured in {folder}: {error.strerror}.") from None
     count = 0
 
     def write(exchange: Exchange) -> None:
@@ -167,6 +194,6 @@ def show_on(write: Callable[[str], None]) -> Sink:
             "",
             exchange.reply.decode("utf-8", "replace"),
         ]
-        write("\n".join(lines) + "\n")
+        write(_CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", "\n".join(lines)) + "\n")
 
     return show

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 import uvloop
@@ -17,7 +17,7 @@ from offhook.errors import SetupError
 from offhook.server.protocol import LineProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from types import FrameType
 
     from offhook.server.line import Line
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _BACKLOG = 2048
 # Longer than a person thinks between two sentences, so that the platform's connection is still there.
 _KEEP_ALIVE = 75
+# Seconds that a client has to take the last bytes of a reply when the server ends.
+_LAST_BYTES = 1.0
+# Seconds that tasks have to end when they are cancelled at the very end.
+_LAST_TASKS = 1.0
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -34,8 +38,10 @@ def bind(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise SetupError(f"The address {host!r} cannot be listened on: {error.strerror}.") from None
+    except (OSError, ValueError) as error:
+        # ValueError: what Python's own rules for host names do not let through.
+        why = error.strerror if isinstance(error, OSError) else "it is no host name"
+        raise SetupError(f"The address {host!r} cannot be listened on: {why}.") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -75,16 +81,18 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 backlog=_BACKLOG,
                 timeout_keep_alive=_KEEP_ALIVE,
-                # The live replies have ended by then; only their last bytes may still be on the way.
-                timeout_graceful_shutdown=1,
+                # By then no connection is left, see shutdown().
+                timeout_graceful_shutdown=int(_LAST_BYTES) + 1,
             )
         )
         self._line = line
         self._stop_timeout = stop_timeout
         self._on_started = on_started
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._on_started()
 
@@ -103,15 +111,48 @@ class _Server(uvicorn.Server):
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.should_exit:
-            # Told a second time: do not wait for the live replies.
-            self._line.engine.hurry()
+        if self.should_exit and self._loop is not None:
+            # Told a second time: do not wait for the live replies. In a step of its own: a signal may come anywhere.
+            self._loop.call_soon_threadsafe(self._line.engine.hurry)
         self.should_exit = True
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._line.engine.close(self._stop_timeout)
+        # The live replies have ended; only their last bytes may still be on the way, to a client that may not read.
+        asyncio.get_running_loop().call_later(_LAST_BYTES, self._abort_connections)
         await super().shutdown(sockets)
+
+    def _abort_connections(self) -> None:
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()
+
+
+def _run_to_end(serving: Coroutine[Any, Any, None]) -> None:
+    """Run the server in a loop of its own.
+
+    What still runs when it has ended is cancelled, and left behind when it ignores that; ``asyncio.Runner`` would
+    wait for it without end.
+    """
+    loop = uvloop.new_event_loop()
+    try:
+        loop.run_until_complete(serving)
+    finally:
+        try:
+            loop.run_until_complete(_end_tasks())
+        finally:
+            loop.close()
+
+
+async def _end_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=_LAST_TASKS)
+        if late:
+            return
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 def run(
@@ -121,8 +162,7 @@ def run(
 
     ``on_started`` is called once requests are taken.
     """
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_Server(line, stop_timeout, on_started).serve(sockets=[listener]))
+    _run_to_end(_Server(line, stop_timeout, on_started).serve(sockets=[listener]))
 
 
 class ServerThread:
@@ -134,6 +174,11 @@ class ServerThread:
         self._server = _Server(line, stop_timeout, self._started.set)
         self._listener = listener
         self._thread = threading.Thread(target=self._run, name="offhook-server", daemon=True)
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, idle ones included."""
+        return len(self._server.server_state.connections)
 
     def start(self) -> None:
         """Return when the server takes requests. Raises SetupError when it does not start."""
@@ -149,7 +194,6 @@ class ServerThread:
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(self._server.serve(sockets=[self._listener]))
+            _run_to_end(self._server.serve(sockets=[self._listener]))
         finally:
             self._started.set()

@@ -50,6 +50,7 @@ class _Reader:
         self._clock = clock
         self._usage: Usage | None = None
         self._said: list[str] = []
+        self._call_ids: set[str] = set()
         self.id = clock.new_id("chatcmpl-")
         self.created = int(clock.now())
 
@@ -67,7 +68,11 @@ class _Reader:
         return self._face.dialect.write(event, self._face.options)
 
     def _named(self, call: CallDelta) -> CallDelta:
-        return call if call.id else CallDelta(name=call.name, arguments=call.arguments, id=self._clock.new_id("call_"))
+        """Give the call with an id that no other call of the reply has."""
+        if not call.id or call.id in self._call_ids:
+            call = CallDelta(name=call.name, arguments=call.arguments, id=self._clock.new_id("call_"))
+        self._call_ids.add(call.id)
+        return call
 
     def _counted(self) -> Usage:
         """Give the usage that the agent reported, or else an estimate."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from offhook.clock import Clock
     from offhook.observe.hooks import TurnDetails
+    from offhook.server.line import Line
 
 
 class TurnRecorder:
@@ -40,12 +41,24 @@ class TurnRecorder:
 
 
 class LiveServer:
-    """A server that runs: where it is, its key, and the turns that ended on it."""
+    """A server that runs: where it is, its key, and what is going on and has ended on it."""
 
-    def __init__(self, base_url: str, api_key: str, recorder: TurnRecorder) -> None:
-        self.base_url = base_url
+    def __init__(self, thread: ServerThread, line: Line, api_key: str, recorder: TurnRecorder) -> None:
+        self.base_url = thread.base_url
         self.api_key = api_key
+        self._thread = thread
+        self._line = line
         self._recorder = recorder
+
+    @property
+    def live(self) -> int:
+        """How many turns have a task."""
+        return self._line.engine.live
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, idle ones included."""
+        return self._thread.connections
 
     @property
     def turns(self) -> list[TurnDetails]:
@@ -63,27 +76,27 @@ def live_server(
     *,
     api_key: str = "test-key",
     clock: Clock | None = None,
-    show: Callable[[str], None] = lambda text: None,
+    show: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> Iterator[LiveServer]:
     """Serve an agent (a function, its name, or None for what the settings say) on a free loopback port.
 
-    ``settings`` are those of ``offhook serve``, by their names. The server runs in a thread of its own,
-    over a real socket.
+    ``settings`` are those of ``offhook serve``, by their names; ``show`` takes what ``--show`` prints.
+    The server runs in a thread of its own, over a real socket.
     """
     named = agent if isinstance(agent, str) else None
     recorder = TurnRecorder()
     line = build_line(
-        Settings(**{"agent": named, "port": 0, **settings}),
+        Settings(**{"agent": named, "port": 0, "show": show is not None, **settings}),
         keys=(api_key,),
         clock=clock or SystemClock(),
         hooks=[recorder],
         function=None if isinstance(agent, str) else agent,
-        show=show,
+        show=show or print,
     )
     server = ServerThread(line, bind("127.0.0.1", 0))
     server.start()
     try:
-        yield LiveServer(server.base_url, api_key, recorder)
+        yield LiveServer(server, line, api_key, recorder)
     finally:
         server.stop()

@@ -109,11 +109,17 @@ class Engine:
         self._hooks = tuple(hooks)
         self._live: set[LiveTurn] = set()
         self._stopping = False
+        self._closed = False
 
     @property
     def live(self) -> int:
         """How many turns have a task."""
         return len(self._live)
+
+    @property
+    def stopping(self) -> bool:
+        """Tell whether no new turns are taken any more."""
+        return self._stopping
 
     def begin(
         self,
@@ -146,7 +152,9 @@ class Engine:
             live.cancel(self._clock.monotonic())
 
     async def close(self, grace: float = 0.0) -> None:
-        """Take no more turns, let the live ones end within ``grace`` seconds, then cancel what is left."""
+        """Take no more turns, let the live ones end within ``grace`` seconds, then cancel what is left; once."""
+        if self._closed:
+            return
         self._stopping = True
         tasks = [live.task for live in self._live if live.task is not None]
         if tasks and grace > 0:
@@ -157,6 +165,7 @@ class Engine:
             _, late = await asyncio.wait(tasks, timeout=_LONGEST_CLEAN_UP)
             if late:
                 log.warning("%d agents did not stop within %.0f s of being cancelled", len(late), _LONGEST_CLEAN_UP)
+        self._closed = True
 
     def hurry(self) -> None:
         """Cancel every live turn; its client is told that the server goes down."""

@@ -81,19 +81,28 @@ class Attempt:
         await self._stream.finish()
 
 
+# What most often stands behind an error status.
+_ADVICE = {
+    401: " Check the upstream's key.",
+    403: " Check the upstream's key.",
+    404: " Check the upstream's address and model.",
+}
+
+
 def as_upstream_error(error: OffhookError) -> OffhookError:
     """Give the error of the line for one of the client: the one table of what goes wrong with a model service."""
     if isinstance(error, EndpointUnreachable):
-        return UpstreamUnreachable(f"The model service: {error.message}.")
+        return UpstreamUnreachable("The model service cannot be reached.", detail=error.message)
     if isinstance(error, WireError):
-        return UpstreamBroken(f"The model service: {error.message}.")
+        return UpstreamBroken("The model service does not keep the protocol.", detail=error.message)
     if not isinstance(error, EndpointError):
         return error
     status = error.http_status
     if status is None:
-        return UpstreamTimeout(f"The model service: {error.message}.")
+        return UpstreamTimeout("The model service did not answer in time.", detail=error.message)
+    message = f"The model service answered {status}.{_ADVICE.get(status, '')}"
     if status == 429:
-        return UpstreamBusy(f"The model service: {error.message}.", retry_after=error.retry_after)
-    if status < 300 or status >= 500:
-        return UpstreamBroken(f"The model service: {error.message}.")
-    return UpstreamRefused(f"The model service: {error.message}.")
+        return UpstreamBusy(message, retry_after=error.retry_after)
+    if status < 300:
+        return UpstreamBroken("The model service answered with something that is not an event stream.")
+    return UpstreamBroken(message) if status >= 500 else UpstreamRefused(message)

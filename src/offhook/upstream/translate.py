@@ -40,12 +40,13 @@ class Translator:
 
     def __init__(self) -> None:
         self._fold = Fold()
+        self._failure: UpstreamBroken | None = None
         self.done = False
 
     def feed(self, events: Iterable[ServerEvent]) -> list[Event]:
-        """Take server-sent events and give the text in them; tool calls are given whole, by ``flush``.
+        """Take server-sent events and give the text in them; ``done`` tells when nothing more will count.
 
-        Raises UpstreamBroken when an event is not a chunk, or reports an error.
+        Tool calls are given whole, by ``flush``. A model's refusal is said like any other words.
         """
         given: list[Event] = []
         for event in events:
@@ -56,17 +57,25 @@ class Translator:
                 break
             try:
                 step = self._fold.feed(event.data)
+                if event.type == "error":
+                    raise WireError("it reported an error without a message")
             except WireError as error:
-                raise UpstreamBroken(f"The model service broke off: {error}.") from error
-            if step.text:
-                given.append(Text(step.text))
+                # What came before it is said first; flush() tells of the failure.
+                self._failure = UpstreamBroken("The model service broke off with an error.")
+                self._failure.__cause__ = error
+                self.done = True
+                break
+            if words := step.text or step.refusal:
+                given.append(Text(words))
         return given
 
     def flush(self) -> list[Event]:
         """Take the end of the stream and give what was waiting for it: tool calls, usage, the finish.
 
-        Raises UpstreamBroken when the stream had no proper end.
+        Raises UpstreamBroken when an event was not a chunk or reported an error, and when the stream had no proper end.
         """
+        if self._failure is not None:
+            raise self._failure
         fold = self._fold
         if fold.finish_reason is None and not self.done:
             raise UpstreamBroken("The model service's stream ended in the middle.")

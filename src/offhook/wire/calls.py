@@ -59,7 +59,9 @@ class CallAssembler:
     def _find(self, index: int | None, id_: str, name: str) -> Call:
         for call in reversed(self.calls):
             if index is not None:
-                if call.index == index:
+                # Some services give every one of several calls the same index; a new id and name then begin a new one.
+                another = id_ and name and call.id and id_ != call.id and _complete(call.arguments)
+                if call.index == index and not another:
                     return call
             elif id_:
                 if call.id == id_:

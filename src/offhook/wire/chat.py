@@ -136,12 +136,23 @@ def text_of(content: str | list[Any] | None) -> str:
 _encode = msgspec.json.Encoder().encode
 
 
+# Legal inside a JSON string, and yet a line end to many a client that reads a stream by text lines.
+_LINE_ENDS = re.compile(rb"\xe2\x80[\xa8\xa9]|\xc2\x85")
+_ESCAPED = {b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029", b"\xc2\x85": b"\\u0085"}
+
+
 def encode_text(text: str) -> bytes:
-    """Give ``text`` as a JSON string; what UTF-8 cannot hold (a lone surrogate) becomes U+FFFD."""
+    """Give ``text`` as a JSON string on one line, whatever a client takes for a line end.
+
+    What UTF-8 cannot hold (a lone surrogate) becomes U+FFFD.
+    """
     try:
-        return _encode(text)
+        encoded = _encode(text)
     except UnicodeEncodeError:
-        return _encode(well_formed(text))
+        encoded = _encode(well_formed(text))
+    if _LINE_ENDS.search(encoded):
+        return _LINE_ENDS.sub(lambda end: _ESCAPED[end.group()], encoded)
+    return encoded
 
 
 def well_formed(text: str) -> str:

@@ -45,8 +45,9 @@ def error_headers(error: OffhookError) -> list[tuple[bytes, bytes]]:
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(error, WrongMethod):
         headers.append((b"allow", error.allow.encode("latin-1")))
-    if isinstance(error, UpstreamBusy) and error.retry_after is not None:
-        headers.append((b"retry-after", error.retry_after.encode("latin-1", "replace")))
+    if isinstance(error, UpstreamBusy):
+        # A 429 always says when; a service that did not say is asked again after a second.
+        headers.append((b"retry-after", (error.retry_after or "1").encode("latin-1", "replace")))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     if error.status >= 500 or error.status == 429:

@@ -20,6 +20,7 @@ class Step(msgspec.Struct, frozen=True):
 
     text: str = ""
     reasoning: str = ""
+    refusal: str = ""
     finish_reason: str | None = None
 
 
@@ -27,14 +28,18 @@ _NOTHING = Step()
 
 
 class Fold:
-    """Reads chunks one by one; the attributes hold what has come so far, of choice 0."""
+    """Reads chunks one by one; the attributes hold what has come so far, of choice 0.
 
-    __slots__ = ("_calls", "finish_reason", "reasoning", "text", "usage")
+    ``refusal`` is what a model says when it declines; OpenAI streams it beside the content.
+    """
+
+    __slots__ = ("_calls", "finish_reason", "reasoning", "refusal", "text", "usage")
 
     def __init__(self) -> None:
         self._calls = CallAssembler()
         self.text = ""
         self.reasoning = ""
+        self.refusal = ""
         self.finish_reason: str | None = None
         self.usage: dict[str, Any] | None = None
 
@@ -58,18 +63,19 @@ class Fold:
         if error:
             raise WireError(error_message(error))
         delta = choice.get("delta")
-        text = reasoning = ""
+        text = reasoning = refusal = ""
         if isinstance(delta, dict):
-            text, reasoning = _words(delta)
+            text, reasoning, refusal = _words(delta)
             self.text += text
             self.reasoning += reasoning
+            self.refusal += refusal
             if isinstance(fragments := delta.get("tool_calls"), list):
                 self._calls.feed(fragments)
         finish = choice.get("finish_reason")
         if isinstance(finish, str) and finish:
             self.finish_reason = finish
-            return Step(text, reasoning, finish)
-        return Step(text, reasoning)
+            return Step(text, reasoning, refusal, finish)
+        return Step(text, reasoning, refusal)
 
 
 def decode_chunk(data: bytes) -> dict[str, Any]:
@@ -103,7 +109,8 @@ def _first_choice(chunk: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _words(delta: dict[str, Any]) -> tuple[str, str]:
+def _words(delta: dict[str, Any]) -> tuple[str, str, str]:
+    """Give the text, the reasoning and the refusal of a delta."""
     content = delta.get("content")
     reasoning = delta.get("reasoning_content") or delta.get("reasoning")
     spoken = text_of(content) if isinstance(content, str | list) else ""
@@ -112,4 +119,5 @@ def _words(delta: dict[str, Any]) -> tuple[str, str]:
         for part in content:
             if isinstance(part, dict) and isinstance(part.get("thinking"), list | str):
                 thought += text_of(part["thinking"])
-    return spoken, thought
+    refusal = delta.get("refusal")
+    return spoken, thought, refusal if isinstance(refusal, str) else ""

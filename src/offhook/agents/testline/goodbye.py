@@ -46,11 +46,11 @@ _ENGLISH_ORDER = english(
 )
 _CHINESE_ORDER = (
     r"(?:我们|我|咱们|你|您|先|就|要|得|该|想|请|麻烦|可以|能|帮我|给我|现在|马上|立刻|直接|把(?:电话|通话|线路?))*+"
-    r"(?:挂(?:断|掉|机|线)?(?:电话|通话)?|结束(?:这次|本次)?(?:通话|电话)|断开(?:电话|通话|连接))"
+    r"(?:挂(?:[断掉机线](?:电话|通话)?|电话|通话|(?=[了吧啦]))|结束(?:这次|本次)?(?:通话|电话)|断开(?:电话|通话|连接))"
     r"(?:一下|吧|了|啦|哦|啊|哈|喽|咯)*+"
 )
-# 挂 alone is half a sentence, and 你挂了 tells what somebody did.
-_ORDER = rf"(?!(?:挂|[你您]挂断?了)\Z){either(_ENGLISH_ORDER, _CHINESE_ORDER)}"
+# 你挂了 and 你要挂了 are about somebody else.
+_ORDER = rf"(?![你您][要想得该就先]*+挂断?(?:电话)?了\Z){either(_ENGLISH_ORDER, _CHINESE_ORDER)}"
 _REQUEST = either(r"(?:can|could|would|will) you ", r"[你您]?(?:能不能|可不可以|可以|能)(?:帮我|请)?")
 _REFUSAL = either(
     english(
@@ -64,12 +64,11 @@ _REFUSAL = either(
     *("没(?:有|什么)?事情?[了啦]", "没有?了", "[就先]+(?:这样|到这里?|这些)[吧了啦]?"),
 )
 
-_CIVIL = rf"(?:{either(THANKS, FILLER)}[ \-]*+)*+"
+_CIVIL = rf"(?:{either(_REFUSAL, THANKS, FILLER)}[ \-]*+)*+"
 _IS_CIVIL = re.compile(_CIVIL)
 _IS_FAREWELL = re.compile(rf"{_CIVIL}(?:{_FAREWELL}[ \-]*+)++{_CIVIL}")
 _IS_ORDER = re.compile(rf"{_CIVIL}{_ORDER} ?{_CIVIL}")
 _IS_REQUEST = re.compile(rf"{_CIVIL}{_REQUEST}{_ORDER}(?:吗|好吗|么)? ?{_CIVIL}")
-_IS_REFUSAL = re.compile(rf"(?:{either(_REFUSAL, THANKS, FILLER)}[ \-]*+)++")
 _HAS_REFUSAL = re.compile(rf"(?<![a-z]){_REFUSAL}")
 _NEGATED = re.compile(
     r"\b(?:don't|dont|do not|never(?! mind)|not|won't|without|shouldn't|can't|cannot)(?: [a-z']+){0,2}"
@@ -88,6 +87,10 @@ _CONDITION = re.compile(
 )
 
 
+# "Hang up? No."
+_TAKEN_BACK = frozenset({"no", "nope"})
+
+
 def is_goodbye(said: str) -> bool:
     """Tell whether a folded utterance takes leave; the rules stand at the top of this file."""
     if _NEGATED.search(said):
@@ -95,10 +98,11 @@ def is_goodbye(said: str) -> bool:
     clauses = [clause for part in _CLAUSE_END.split(said) if (clause := part.strip(_QUOTES))]
     whole = " ".join(clauses)
     question = said.rstrip(_QUOTES).endswith("?")
-    if not question and _IS_REFUSAL.fullmatch(whole) and _HAS_REFUSAL.search(whole):
+    if not question and _IS_CIVIL.fullmatch(whole) and _HAS_REFUSAL.search(whole):
         return True
     while clauses and _IS_CIVIL.fullmatch(clauses[-1]):
-        clauses.pop()
+        if clauses.pop() in _TAKEN_BACK:
+            return False
     return bool(clauses) and _leaves(clauses[:-1], clauses[-1], question)
 
 

@@ -148,8 +148,8 @@ _MONTHS = (
 _PARTS = ((18, "晚上"), (13, "下午"), (12, "中午"), (6, "上午"), (0, "凌晨"))
 # Deeper than this nobody follows by ear.
 _DEEPEST = 5
-# Up to a mark, else up to a space, else 24 characters.
-_PIECE = re.compile(r".{1,24}?(?:[,.!?;:]+(?=\s)\s*|[，。！？；：、]+\s*|\Z)|.{1,24}(?:\s+|\Z)|.{1,24}", re.DOTALL)
+# Up to a mark, else up to a space, else 40 characters.
+_PIECE = re.compile(r".{1,40}?(?:[,.!?;:]+(?=\s)\s*|[，。！？；：、]+\s*|\Z)|.{1,40}(?:\s+|\Z)|.{1,40}", re.DOTALL)
 
 
 def pieces(text: str) -> list[str]:

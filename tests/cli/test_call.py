@@ -180,7 +180,7 @@ async def test_options_that_cannot_work_are_told(args: tuple[str, ...]) -> None:
     """An option that cannot work is one line and exit code 2."""
     ran = await run(*args)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith("error: ")
+    assert ran.err.startswith("offhook: ")
     assert ran.err.count("\n") == 1
 
 

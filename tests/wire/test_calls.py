@@ -96,6 +96,10 @@ FORMS: dict[str, tuple[list[object], list[tuple[str, str, str]]]] = {
         [part("{", name="f", id="a", index=0), part("}", name="g", id="b", index=0)],
         [("a", "f", "{}")],
     ),
+    "one index for several calls": (
+        [part("{}", name="f", id="a", index=0), part("{", name="g", id="b", index=0), part("}", index=0)],
+        [("a", "f", "{}"), ("b", "g", "{}")],
+    ),
     "the whole call on every chunk": (
         [part("{}", name="f", id="a", index=0)] * 5,
         [("a", "f", "{}")],

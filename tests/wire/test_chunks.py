@@ -182,3 +182,11 @@ def test_a_completion_with_calls_alone_has_null_content() -> None:
     raw = whole("", CallDelta("hangup", "", "c1"), reason="tool_calls")
     assert [call.arguments for call in check_completion(raw).calls] == ["{}"]
     assert parse_object(raw)["choices"][0]["message"]["content"] is None
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\u0085"])
+def test_no_chunk_holds_what_others_take_for_a_line_end(separator: str) -> None:
+    """Unicode line separators are escaped, since many clients read a stream by text lines."""
+    raw = ChunkWriter(id="i", created=1, model="m").text(f"a{separator}b")
+    assert separator.encode() not in raw
+    assert json.loads(raw.removeprefix(b"data: "))["choices"][0]["delta"]["content"] == f"a{separator}b"

@@ -71,7 +71,7 @@ def test_any_message_is_written(message: str, param: str) -> None:
         (UpstreamTimeout("No."), {b"x-should-retry": b"true"}),
         (Stopping("No."), {b"x-should-retry": b"true"}),
         (UpstreamBusy("No.", retry_after="7"), {b"retry-after": b"7", b"x-should-retry": b"true"}),
-        (UpstreamBusy("No."), {b"x-should-retry": b"true"}),
+        (UpstreamBusy("No."), {b"retry-after": b"1", b"x-should-retry": b"true"}),
     ],
 )
 def test_the_headers_of_an_error(error: OffhookError, headers: dict[bytes, bytes]) -> None:

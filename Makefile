@@ -7,7 +7,7 @@ export PYTHON
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix test-peers soak bench clean
+.PHONY: help setup demo test lint fix docs test-peers soak bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,9 @@ fix: setup ## format and repair what ruff can repair
 	@$(BIN)/ruff check --fix --exit-zero --quiet .
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check .
+
+docs: setup ## write the parts of docs/ that are made from the code
+	@$(BIN)/python scripts/docs.py
 
 test-peers: setup ## tests against foreign clients and servers (tests/peers)
 	@test -d tests/peers || { echo "there are no peer tests yet (tests/peers)" >&2; exit 1; }

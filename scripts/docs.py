@@ -1,0 +1,124 @@
+"""Writes the parts of the documents that are made from the code; with --check only says which of them are stale.
+
+Such a part stands between two comments, ``<!-- begin NAME: ... -->`` and ``<!-- end NAME -->``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import typing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import typer.main
+from typer.testing import CliRunner
+
+from offhook.cli.main import app
+from offhook.config import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+WIDTH = 100
+
+# What is taken when nothing is said, where the field's own default does not tell.
+_DEFAULTS = {
+    "agent": "`testline`",
+    "data_dir": "`$XDG_DATA_HOME/offhook`, else `~/.local/share/offhook`",
+    "model_id": "any",
+    "api_key": "one that the server makes",
+    "upstream_model": "the request's own",
+}
+
+
+def settings_table() -> str:
+    """Give a table row for each setting."""
+    flags = _flags()
+    rows = ["| setting | flag | variable | default | meaning |", "| --- | --- | --- | --- | --- |"]
+    for field in msgspec.structs.fields(Settings):
+        flag = flags.get(field.name, "-")
+        variable = "-" if field.name == "dialect" else f"`{PREFIX}{field.name.upper()}`"
+        cells = (f"`{field.name}`", flag, variable, _default(field), _meaning(field.type))
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def commands() -> str:
+    """Give the help of each command under a heading of its own."""
+    names = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # it is a group, having commands
+    return "\n\n".join(_help(*words) for words in [(), *((name,) for name in names)])
+
+
+def _help(*words: str) -> str:
+    result = CliRunner().invoke(app, [*words, "--help"], prog_name="offhook", terminal_width=WIDTH)
+    if result.exit_code:
+        raise RuntimeError(f"offhook {' '.join(words)} --help failed: {result.output}")
+    lines = "\n".join(line.rstrip() for line in result.output.strip().split("\n"))
+    return f"## {' '.join(('offhook', *words))}\n\n```text\n{lines}\n```"
+
+
+def _flags() -> dict[str, str]:
+    """Give how each setting is given on the command line, by its name."""
+    serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]  # it is a group, having commands
+    return {
+        param.name: f"`{param.opts[0]}`" if param.opts[0].startswith("-") else "the argument" for param in serve.params
+    }
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.name in _DEFAULTS:
+        return _DEFAULTS[field.name]
+    if field.default is None or field.default_factory is not msgspec.NODEFAULT:
+        return "none"
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+
+
+def _meaning(annotation: Any) -> str:
+    metas = (meta for meta in typing.get_args(annotation)[1:] if isinstance(meta, msgspec.Meta))
+    return next(meta.description for meta in metas if meta.description).replace("|", "\\|")
+
+
+PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "settings.md": {"settings": settings_table},
+    "cli.md": {"commands": commands},
+}
+
+
+def renew(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
+    """Give a document with its generated parts written anew.
+
+    Raises ValueError when the comments of a part are missing.
+    """
+    for name, make in parts.items():
+        pattern = re.compile(rf"(<!-- begin {name}: .*? -->\n).*?(<!-- end {name} -->)", re.DOTALL)
+        made = f"\n{make()}\n\n"
+        text, count = pattern.subn(lambda match, made=made: match[1] + made + match[2], text)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        if count != 1:
+            raise ValueError(f"the comments around {name!r} stand {count} times in the document, not once")
+    return text
+
+
+def stale(folder: Path = DOCS) -> dict[Path, str]:
+    """Give what should stand in each document that is not as it should be."""
+    wanted = {folder / name: renew((folder / name).read_text("utf-8"), parts) for name, parts in PARTS.items()}
+    return {path: text for path, text in wanted.items() if path.read_text("utf-8") != text}
+
+
+def main(arguments: list[str], folder: Path = DOCS) -> int:
+    """Write what is stale, or with --check say it; give the exit code."""
+    found = stale(folder)
+    for path, text in found.items():
+        name = f"{folder.name}/{path.name}"
+        if arguments == ["--check"]:
+            sys.stderr.write(f"{name} is stale; type: make docs\n")
+        else:
+            path.write_text(text, "utf-8")
+            sys.stdout.write(f"{name} written\n")
+    return 1 if found and arguments == ["--check"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

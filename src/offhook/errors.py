@@ -8,7 +8,12 @@
     │   ├── UnknownModel            404  no such ModelId here
     │   ├── UnknownPath             404  no such address here
     │   ├── WrongMethod             405  the address exists, the method does not
-    │   └── BodyTooLarge            413  more bytes than the limit
+    │   ├── SlowRequest             408  the request did not arrive in time
+    │   ├── BodyTooLarge            413  more bytes than the limit
+    │   ├── UrlTooLong              414  the address alone has more bytes than the limit
+    │   ├── WrongContentType        415  the body is declared as something that is not JSON
+    │   ├── HeadersTooLarge         431  too many headers, or more bytes than the limit
+    │   └── BadHttp                 400  what came is not an HTTP/1.1 request
     ├── AgentError                  500  the agent failed
     │   └── AgentValueError         500  the agent gave something that is not an event
     ├── UpstreamError               502  the model service failed
@@ -99,11 +104,46 @@ class WrongMethod(RequestError):
         self.allow = allow
 
 
+class SlowRequest(RequestError):
+    """The request did not arrive within the time that it has; a faster sender may succeed."""
+
+    status = 408
+    code = "request_timeout"
+    retryable = True
+
+
 class BodyTooLarge(RequestError):
     """The body has more bytes than the server accepts."""
 
     status = 413
     code = "body_too_large"
+
+
+class UrlTooLong(RequestError):
+    """The address of the request has more bytes than the server accepts for a whole head."""
+
+    status = 414
+    code = "url_too_long"
+
+
+class WrongContentType(RequestError):
+    """The body is declared as something that is not JSON, or as compressed."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class HeadersTooLarge(RequestError):
+    """The request has more headers, or more bytes of them, than the server accepts."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class BadHttp(RequestError):
+    """What came over the connection is not an HTTP/1.1 request."""
+
+    code = "bad_http"
 
 
 class AgentError(OffhookError):

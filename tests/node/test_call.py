@@ -75,6 +75,24 @@ async def test_a_call_keeps_ids_and_history(two_turns: ScriptedServer) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [({}, [("system", "")]), ({"system": "p"}, [("system", "p")]), ({"greeting": "g"}, [("assistant", "g")])],
+)
+async def test_an_agent_can_speak_first(two_turns: ScriptedServer, options: Any, sent: Any) -> None:
+    """A call that begins with the agent is a request in which no caller has spoken, and happens once."""
+    async with LLMNode("abc", "k", two_turns.base_url) as node:
+        call = Call(node, pace=False, **options)
+        assert (await call.wake_up()).text == "一。"
+        with pytest.raises(RuntimeError, match="only once"):
+            await call.wake_up()
+        await call.say("a")
+    first, second = (roles(asked.body["messages"]) for asked in two_turns.asked)
+    assert first == sent
+    assert second == [*(sent if options else []), ("assistant", "一。"), ("user", "a")]
+    assert [turn.caller for turn in call.turns] == ["", "a"]
+
+
 async def test_a_hangup_ends_the_call(two_turns: ScriptedServer) -> None:
     """The hangup ends the call once its text was said, by the agent, and nothing can be said afterwards."""
     async with LLMNode("abc", "k", two_turns.base_url) as node:

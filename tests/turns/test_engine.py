@@ -26,7 +26,7 @@ async def hold_after_hello(turn: Turn, reply: ReplyWriter) -> None:
     await forever()
 
 
-async def started(live: object) -> None:
+async def started() -> None:
     """Let tasks that are ready take their first step."""
     await asyncio.sleep(0)
 
@@ -39,8 +39,7 @@ async def test_a_turn_has_one_task_and_leaves_none() -> None:
     stage = Stage()
     before = asyncio.all_tasks()
     live, reader = stage.begin(say_hello)
-    assert stage.engine.live == 1
-    assert asyncio.all_tasks() - before == {live.task}
+    assert asyncio.all_tasks() - before == {live.task} and stage.engine.live == 1
     await stage.over(live)
     assert reader.events == [Text("Hello."), Finish("stop")]
     assert stage.engine.live == 0
@@ -79,7 +78,7 @@ async def test_the_task_waits_until_a_slow_reader_has_taken_the_end() -> None:
     stage = Stage()
     live, reader = stage.begin(say_hello)
     reader.block()
-    await started(live)
+    await started()
     assert reader.finish == Finish("stop")
     assert stage.engine.live == 1
     reader.unblock()
@@ -139,7 +138,7 @@ async def test_the_last_reader_to_leave_cancels_the_turn_within_its_step() -> No
     """The reply is closed as cancelled and the signal set before leave returns; the agent then stops."""
     stage = Stage()
     live, reader = stage.begin(hold_after_hello)
-    await started(live)
+    await started()
     assert not live.turn.cancelled.is_set()
     stage.engine.leave(live, reader)
     assert live.turn.cancelled.is_set()
@@ -157,7 +156,7 @@ async def test_one_of_two_readers_may_leave() -> None:
     live, first = stage.begin(hold_after_hello)
     second = Listener()
     live.reply.attach(second)
-    await started(live)
+    await started()
     stage.engine.leave(live, first)
     assert live.reply.finish is None
     assert not live.turn.cancelled.is_set()
@@ -200,7 +199,7 @@ async def test_an_agent_can_wait_for_its_cancellation() -> None:
     stage = Stage()
     live, reader = stage.begin(answer)
     for _ in range(4):
-        await asyncio.sleep(0)
+        await started()
     stage.engine.leave(live, reader)
     await stage.over(live)
     assert sorted(heard) == ["again", "one"]
@@ -222,7 +221,7 @@ async def test_a_cancelled_agent_may_clean_up_but_not_speak() -> None:
 
     stage = Stage()
     live, reader = stage.begin(answer)
-    await started(live)
+    await started()
     stage.engine.leave(live, reader)
     await stage.over(live)
     assert seen == ["over"]
@@ -322,7 +321,7 @@ async def test_close_cancels_what_is_left_with_an_honest_reason() -> None:
     """Without grace a live turn is cancelled at once, and its reader is told that the server goes down."""
     stage = Stage()
     live, reader = stage.begin(hold_after_hello)
-    await started(live)
+    await started()
     await stage.engine.close()
     assert reader.finish is not None and reader.finish.reason == "cancelled"
     assert isinstance(reader.finish.error, Stopping)
@@ -333,8 +332,8 @@ async def test_close_cancels_what_is_left_with_an_honest_reason() -> None:
 async def test_hurry_ends_the_grace() -> None:
     """A second request to stop cancels the live turns although the grace is not over."""
     stage = Stage()
-    live, reader = stage.begin(hold_after_hello)
-    await started(live)
+    _, reader = stage.begin(hold_after_hello)
+    await started()
     closing = asyncio.ensure_future(stage.engine.close(grace=20))
     await asyncio.sleep(0)
     assert reader.finish is None
@@ -369,7 +368,7 @@ async def test_an_agent_that_ignores_its_cancellation_is_reported(
 
     stage = Stage()
     live, _ = stage.begin(answer)
-    await started(live)
+    await started()
     with caplog.at_level(logging.WARNING, "offhook.turns"):
         await stage.engine.close()
     assert "1 agents did not stop" in caplog.text
@@ -382,9 +381,8 @@ async def test_a_task_that_is_cancelled_from_outside_is_a_cancelled_turn() -> No
     """Whoever ends the loop cancels the task itself; the reply then ends as cancelled."""
     stage = Stage()
     live, reader = stage.begin(hold_after_hello)
-    await started(live)
-    assert live.task is not None
-    live.task.cancel()
+    await started()
+    assert live.task is not None and live.task.cancel()
     await stage.over(live)
     assert reader.finish == Finish("cancelled")
     assert len(stage.hook.turns) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import sysconfig
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ from offhook.errors import SetupError
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
+
+# Where the last lines of a traceback often are, although the mistake is before them.
+_NOT_THEIRS = (sysconfig.get_path("stdlib"), "<frozen ")
 
 
 def load_function(name: str) -> Callable[..., Any]:
@@ -54,8 +58,8 @@ def _load(place: str) -> ModuleType:
         raise SetupError(f"{place} needs the module {error.name!r}, which is not installed.") from None
     except SetupError:
         raise
-    except Exception as error:
-        # The user's own module, which may raise anything when it is loaded.
+    except (Exception, SystemExit) as error:
+        # The user's own module, which may raise anything when it is loaded, and may call exit().
         raise SetupError(f"{place} failed when it was loaded: {_describe(error)}.") from error
 
 
@@ -74,8 +78,11 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
-def _describe(error: Exception) -> str:
-    if isinstance(error, SyntaxError):
+def _describe(error: BaseException) -> str:
+    """Say in one line what was raised, and where in the user's own files."""
+    if isinstance(error, SyntaxError) and error.lineno is not None:
         return f"syntax error in {error.filename}, line {error.lineno}: {error.msg}"
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = ([frame for frame in frames if not frame.filename.startswith(_NOT_THEIRS)] or frames)[-1]
+    words = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":").removesuffix(".")
+    return f"{words} ({frame.filename}, line {frame.lineno})"

@@ -114,14 +114,33 @@ class Call:
 
         Raises RuntimeError after the end of the call and while another utterance is being answered.
         """
+        self._check_free()
+        self._history.append({"role": "user", "content": text})
+        return await self._ask(text, on_piece, barge_in)
+
+    async def wake_up(
+        self, *, on_piece: Callable[[str], None] | None = None, barge_in: BargeIn | None = None
+    ) -> CallTurn:
+        """Let the agent speak first, before the caller has said anything, and play it as ``say`` does.
+
+        Raises RuntimeError when ``say`` would, and after the first turn.
+        """
+        self._check_free()
+        if self.turns:
+            raise RuntimeError("a call wakes up only once, at its beginning")
+        return await self._ask("", on_piece, barge_in)
+
+    def _check_free(self) -> None:
         if self.ended is not None:
             raise RuntimeError(f"the call was ended by the {self.ended}")
         if self._cut is not None:
             raise RuntimeError("another utterance is being answered; barge in first")
+
+    async def _ask(self, text: str, on_piece: Callable[[str], None] | None, barge_in: BargeIn | None) -> CallTurn:
         self._sentences += 1
-        self._history.append({"role": "user", "content": text})
         extend = msgspec.structs.replace(self._extend, sentence_id=self._sentences)
-        answer = self._node.ask(self._history, extend)
+        # A request needs a message; an empty prompt says nothing.
+        answer = self._node.ask(self._history or [{"role": "system", "content": ""}], extend)
         playback = Playback(answer, self._node.clock, self._pace, on_piece)
         self._cut = asyncio.get_running_loop().create_future()
         # Stays so when we are cancelled: whoever ends the program cuts in too.

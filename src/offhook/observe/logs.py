@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from offhook.errors import UpstreamError
+from offhook.errors import AgentValueError, UpstreamError
 
 if TYPE_CHECKING:
     from offhook.observe.hooks import TurnDetails
@@ -45,15 +45,16 @@ class TurnLog:
             self._failure(details.error)
 
     def _failure(self, error: Exception) -> None:
-        cause = error.__cause__
         if self._content:
             log.error("the turn failed", exc_info=error)
         elif isinstance(error, UpstreamError):
             log.error("%s: %s%s", error.code, error.message, f" ({error.detail})" if error.detail else "")
-        elif cause is None:
+        elif isinstance(error, AgentValueError):
             # One line: the lines after the first show code to write.
             log.error("%s: %s", type(error).__name__, str(error).partition("\n")[0])
         else:
+            # Also an error of ours: an agent may have raised it, with anything in its message.
+            cause = error.__cause__ or error
             log.error(
                 "the agent failed: %s%s; --log-content shows its message and traceback",
                 type(cause).__name__,
@@ -77,7 +78,9 @@ def _quoted(value: str | None) -> str:
         return "-"
     if value.isascii() and value.isprintable() and not set(value) & set(' "=\\') and len(value) <= 128:
         return value
-    return msgspec.json.encode(value[:128].encode("utf-8", "replace").decode()).decode()
+    text = msgspec.json.encode(value[:128].encode("utf-8", "replace").decode()).decode()
+    # JSON lets through what ends a line for some readers (U+2028), and what a terminal obeys.
+    return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)
 
 
 def _place(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, NamedTuple
 
 from offhook.clock import new_secret
@@ -33,21 +34,41 @@ def read_key(data_dir: Path) -> str | None:
 def own_key(data_dir: Path) -> OwnKey:
     """Give the key kept in ``data_dir``, made and kept there (mode 0600) the first time.
 
-    Raises SetupError when the directory cannot be written.
+    Raises SetupError when the directory cannot be written, or holds something else under that name.
     """
     path = data_dir / FILE
-    known = read_key(data_dir)
-    if known is not None:
+    known = _known(path)
+    if known:
         return OwnKey(known, path, created=False)
     key = "ofk_" + new_secret()
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        # Written whole under another name first: of two servers that start at once, one makes the key for both.
+        with NamedTemporaryFile("w", dir=data_dir, encoding="ascii") as file:
             file.write(key + "\n")
+            file.flush()
+            if path.exists() and not _known(path):
+                path.unlink()
+            os.link(file.name, path)
+    except FileExistsError:
+        return OwnKey(_known(path), path, created=False)
     except OSError as error:
         raise SetupError(
             f"The key cannot be kept in {data_dir}: {error.strerror}. "
             "Give a key with --api-key, or a writable directory with --data-dir."
         ) from None
     return OwnKey(key, path, created=True)
+
+
+def _known(path: Path) -> str:
+    """Give the key in a file, empty when there is none. Raises SetupError when something else is there."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        # Not overwritten: it may be the key that the platform has.
+        why = error.strerror if isinstance(error, OSError) else "it is no key"
+        raise SetupError(
+            f"The key in {path} cannot be read: {why}. Give a key with --api-key, or another directory with --data-dir."
+        ) from None

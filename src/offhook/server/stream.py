@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from typing_extensions import override
 
 from offhook.dialects.base import Dialect, Options
 from offhook.errors import AgentError, OffhookError
@@ -138,11 +137,6 @@ class CompletionReader(_Reader):
     def __init__(self, face: Face, outlet: Outlet, clock: Clock) -> None:
         super().__init__(face, outlet, clock)
         self._calls: list[CallDelta] = []
-
-    @property
-    @override
-    def blocked(self) -> bool:
-        return False
 
     def read(self, events: Sequence[Event]) -> None:
         for event in events:

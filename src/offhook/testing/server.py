@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from offhook.clock import SystemClock
 from offhook.config import Settings
 from offhook.server.build import build_line
+from offhook.server.edge import edge_of
 from offhook.server.run import ServerThread, bind
+from offhook.testing.caller import Caller, placed_call
 from offhook.testing.clock import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from offhook.clock import Clock
     from offhook.observe.hooks import TurnDetails
@@ -43,9 +46,12 @@ class TurnRecorder:
 class LiveServer:
     """A server that runs: where it is, its key, and what is going on and has ended on it."""
 
-    def __init__(self, thread: ServerThread, line: Line, api_key: str, recorder: TurnRecorder) -> None:
+    def __init__(
+        self, thread: ServerThread, line: Line, api_key: str, recorder: TurnRecorder, model_ids: Sequence[str] = ()
+    ) -> None:
         self.base_url = thread.base_url
         self.api_key = api_key
+        self._model_id = next(iter(model_ids), "any")
         self._thread = thread
         self._line = line
         self._recorder = recorder
@@ -69,6 +75,13 @@ class LiveServer:
         """Give the turns when so many have ended. Raises TimeoutError after ``timeout`` real seconds."""
         return self._recorder.wait(count, timeout)
 
+    def call(self, *, model_id: str | None = None, **options: Any) -> AbstractContextManager[Caller]:
+        """Place a call, to be used with ``with``; ``options`` are those of ``offhook.node.Call``.
+
+        Without ``model_id`` it asks for the first ModelId that the server answers for.
+        """
+        return placed_call(model_id or self._model_id, self.api_key, self.base_url, **options)
+
 
 @contextmanager
 def live_server(
@@ -86,17 +99,18 @@ def live_server(
     """
     named = agent if isinstance(agent, str) else None
     recorder = TurnRecorder()
+    made = Settings(**{"agent": named, "port": 0, "show": show is not None, **settings})
     line = build_line(
-        Settings(**{"agent": named, "port": 0, "show": show is not None, **settings}),
+        made,
         keys=(api_key,),
         clock=clock or SystemClock(),
         hooks=[recorder],
         function=None if isinstance(agent, str) else agent,
         show=show or print,
     )
-    server = ServerThread(line, bind("127.0.0.1", 0))
+    server = ServerThread(line, bind("127.0.0.1", 0), edge=edge_of(made))
     server.start()
     try:
-        yield LiveServer(server, line, api_key, recorder)
+        yield LiveServer(server, line, api_key, recorder, [*made.agents, *made.model_id])
     finally:
         server.stop()

@@ -43,7 +43,7 @@ class ScriptedUpstream:
     A ``str`` is a chunk of text, ``bytes`` go out as they are, a ``CallDelta`` is a chunk with a whole tool call,
     ``HOLD`` waits until the client leaves. A finish chunk and ``[DONE]`` follow unless ``whole`` is false or a ``HOLD``
     came. With ``status`` other than 200 the steps, bytes only, are the body of an error response. A ``HOLD`` before
-    everything else comes before the response headers.
+    everything else comes before the response headers. ``connections`` counts those that were made.
     """
 
     def __init__(
@@ -58,7 +58,9 @@ class ScriptedUpstream:
         self.requests: list[Request] = []
         self.disconnects: list[float] = []
         self.base_url = ""
+        self.connections = 0
         self._writers: set[asyncio.StreamWriter] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def wait_for_requests(self, count: int = 1, timeout: float = PATIENCE) -> list[Request]:
         """Give the requests when so many came. Raises TimeoutError after ``timeout`` seconds."""
@@ -76,6 +78,8 @@ class ScriptedUpstream:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
+        self._loop = asyncio.get_running_loop()
+        self.connections += 1
         self._writers.add(writer)
         try:
             while (request := await _read_request(reader)) is not None:
@@ -93,9 +97,10 @@ class ScriptedUpstream:
                 await writer.wait_closed()
 
     def abort(self) -> None:
-        """Break every connection off."""
+        """Break every connection off; safe in any thread."""
         for writer in tuple(self._writers):
-            writer.transport.abort()
+            assert self._loop is not None, "connections were made in a loop"
+            self._loop.call_soon_threadsafe(writer.transport.abort)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         if self._steps and self._steps[0] is HOLD:

@@ -92,7 +92,7 @@ class Translator:
 
 def request_body(turn: Turn, *, model: str | None, system_prompt: str | None) -> dict[str, Any]:
     """Give the body that asks a model service for the reply to ``turn``, as a stream with usage."""
-    body: dict[str, Any] = {name: turn.body[name] for name in PASSED_ON if turn.body.get(name) is not None}
+    body: dict[str, Any] = {name: turn.body[name] for name in PASSED_ON if turn.body.get(name) not in (None, [])}
     messages = [fields for message in turn.history if (fields := _message(message)) is not None]
     if system_prompt:
         messages.insert(0, {"role": "system", "content": system_prompt})

@@ -46,6 +46,10 @@ def testline(clock: Clock) -> Callable[[Turn], AsyncIterator[str | Event]]:
     async def reply(turn: Turn) -> AsyncIterator[str | Event]:
         language = language_of(turn.text)
         wish = understand(turn.text)
+        if turn.kind == "wake_up":
+            # The call begins with the agent, and nobody has chosen a language yet.
+            language = "zh" if turn.call.platform == "alibaba_ims" else "en"
+            wish = Greeting()
         if isinstance(wish, Count):
             for pause, piece in _counted(wish, PHRASES[language]):
                 if pause:

@@ -15,6 +15,10 @@ from typing_extensions import override
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "cancelled", "superseded", "failed"]
 
 
+# What made the platform ask: see ``dialects/kind.py`` for the table.
+Kind: TypeAlias = Literal["utterance", "wake_up", "silence", "tool_result", "injected"]
+
+
 class Text(msgspec.Struct, frozen=True, tag="text"):
     """A piece of what is said to the caller."""
 
@@ -112,7 +116,8 @@ class Turn:
     """One utterance of the caller, and all that is known about it.
 
     ``id`` names the utterance within the call (``sentenceId``), None where the platform sends none.
-    ``text`` is what the caller said last; ``history`` holds all messages, oldest first, that one included.
+    ``kind`` tells what made the platform ask, and ``text`` is, for an utterance, what the caller said (for the
+    other kinds see ``dialects/kind.py``). ``history`` holds all messages, oldest first, the last one included.
     ``tools`` are the request's tool definitions; ``body`` is the request as it came, unknown fields included.
     """
 
@@ -122,6 +127,7 @@ class Turn:
         "cancelled",
         "history",
         "id",
+        "kind",
         "model",
         "params",
         "text",
@@ -135,6 +141,7 @@ class Turn:
         cancelled: Cancellation,
         call: CallContext | None = None,
         id: str | None = None,
+        kind: Kind = "utterance",
         history: tuple[Message, ...] = (),
         model: str = "",
         params: Params | None = None,
@@ -145,6 +152,7 @@ class Turn:
         self.cancelled = cancelled
         self.call = call or CallContext()
         self.id = id
+        self.kind = kind
         self.history = history
         self.model = model
         self.params = params or Params()

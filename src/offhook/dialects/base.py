@@ -36,10 +36,17 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The settings of one dialect, ``[dialect.NAME]`` in offhook.toml.
 
     ``hangup_function`` is the function name that the platform takes for hanging up (``MatchFunction`` of the
-    workflow's ``FunctionMap``).
+    workflow's ``FunctionMap``). The others name where an id comes from, such as ``header:X-Call``,
+    ``query:session_id`` or ``body:custom.id`` (see ``dialects/sources.py``); that wins over what the platform sends.
     """
 
     hangup_function: str = "hangup"
+    call_id: str | None = None
+    turn_id: str | None = None
+    room: str | None = None
+    caller: str | None = None
+    callee: str | None = None
+    user_data: str | None = None
 
 
 class Dialect(msgspec.Struct, frozen=True):

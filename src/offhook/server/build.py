@@ -11,15 +11,17 @@ from offhook.agents.function import FunctionAgent
 from offhook.agents.load import load_function
 from offhook.agents.model import ModelAgent
 from offhook.agents.testline import testline
-from offhook.config import is_loopback
+from offhook.config import AgentSpec, agent_spec, is_loopback, no_such_setting
 from offhook.dialects.base import Options
 from offhook.dialects.choose import named
+from offhook.dialects.sources import check as check_sources
 from offhook.errors import SetupError
 from offhook.observe.logs import TurnLog
 from offhook.server.app import ModelsDoor, make_router
 from offhook.server.auth import Keys
 from offhook.server.capture import Sink, Tap, capture_to, show_on
 from offhook.server.chat import ChatDoor
+from offhook.server.directory import Directory
 from offhook.server.line import Line
 from offhook.turns.engine import Engine
 from offhook.upstream.spec import UpstreamSpec
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from offhook.observe.hooks import TurnHook
 
 TESTLINE = "testline"
-# What /models lists when any name is accepted.
-ANY_MODEL = "offhook"
 
 
 def build_line(
@@ -45,11 +45,12 @@ def build_line(
     hooks: Sequence[TurnHook] = (),
     function: Callable[..., Any] | None = None,
     show: Callable[[str], None] = print,
+    load: Callable[[str], Callable[..., Any]] = load_function,
 ) -> Line:
     """Give the line that the settings describe; ``keys`` are those that callers must send.
 
     ``function`` is an agent given as an object instead of by its name. ``show`` takes what ``settings.show`` prints.
-    Raises SetupError when the settings cannot work together.
+    ``load`` finds the function of a name. Raises SetupError when the settings cannot work together.
     """
     if settings.no_auth and not is_loopback(settings.host):
         raise SetupError(
@@ -58,22 +59,22 @@ def build_line(
         )
     if not settings.no_auth and not (keys and all(keys)):
         raise SetupError("A key is empty, so nobody could call; give one with --api-key, or leave the option out.")
-    agent = make_agent(settings, clock=clock, function=function)
+    directory = make_directory(settings, clock=clock, function=function, load=load)
     engine = Engine(clock, [TurnLog(content=settings.log_content or settings.show), *hooks])
-    line = Line(agent, engine)
+    line = Line(directory.agents, engine)
     accepted = Keys(() if settings.no_auth else keys)
     router = make_router(
         line,
         chat=ChatDoor(
             engine=engine,
-            agent=agent,
+            directory=directory,
             keys=accepted,
             clock=clock,
-            model_ids=settings.model_id,
             dialect=None if settings.platform == "auto" else named(settings.platform),
             options=dialect_options(settings.dialect),
+            max_body=settings.max_body,
         ),
-        models=ModelsDoor(model_ids=settings.model_id or (ANY_MODEL,), keys=accepted, clock=clock),
+        models=ModelsDoor(model_ids=directory.model_ids, keys=accepted, clock=clock),
         clock=clock,
     )
     sinks: list[Sink] = []
@@ -85,21 +86,54 @@ def build_line(
     return line
 
 
-def make_agent(settings: Settings, *, clock: Clock, function: Callable[..., Any] | None = None) -> Agent:
+def make_directory(
+    settings: Settings,
+    *,
+    clock: Clock,
+    function: Callable[..., Any] | None = None,
+    load: Callable[[str], Callable[..., Any]] = load_function,
+) -> Directory:
+    """Give the agents by ModelId: those of ``[agents]``, and the one named outside it.
+
+    The latter answers for each ``model_id``, or for every name where there is neither that nor ``[agents]``.
+    """
+
+    def make(spec: AgentSpec) -> Agent:
+        return make_agent(spec, clock=clock, threads=settings.threads, load=load)
+
+    spec = agent_spec(settings)
+    if settings.agents and not settings.model_id:
+        if function is not None or spec != AgentSpec():
+            raise SetupError("[agents] is given, so the agent named beside it needs a ModelId of its own: --model-id.")
+        return Directory({model_id: make(_as_spec(value)) for model_id, value in settings.agents.items()})
+    doubled = set(settings.agents) & set(settings.model_id)
+    if doubled:
+        raise SetupError(f"The ModelId {min(doubled)!r} stands in [agents] and in model_id; leave one out.")
+    own = make(spec) if function is None else FunctionAgent(function, threads=settings.threads)
+    mapped = {model_id: make(_as_spec(value)) for model_id, value in settings.agents.items()}
+    mapped |= dict.fromkeys(settings.model_id, own)
+    return Directory(mapped, fallback=None if mapped else own)
+
+
+def make_agent(
+    spec: AgentSpec, *, clock: Clock, threads: int, load: Callable[[str], Callable[..., Any]] = load_function
+) -> Agent:
     """Give the agent: the one named, else the model behind ``upstream``, else the test line."""
-    if function is not None:
-        return FunctionAgent(function, threads=settings.threads)
-    if settings.agent and settings.upstream:
+    if spec.agent and spec.upstream:
         raise SetupError("Both an agent and an upstream are given; leave one out.")
-    if settings.upstream:
-        spec = UpstreamSpec(base_url=settings.upstream, model=settings.upstream_model, key=settings.upstream_key)
-        return ModelAgent(spec, system_prompt=_system_prompt(settings))
+    if spec.upstream:
+        upstream = UpstreamSpec(base_url=spec.upstream, model=spec.upstream_model, key=spec.upstream_key)
+        return ModelAgent(upstream, system_prompt=_system_prompt(spec))
     for name in ("upstream_model", "upstream_key", "system_prompt", "system_prompt_file"):
-        if getattr(settings, name):
+        if getattr(spec, name):
             raise SetupError(f"{name} is for a model service; say where it is with --upstream URL.")
-    if settings.agent in (None, TESTLINE):
+    if spec.agent in (None, TESTLINE):
         return FunctionAgent(testline(clock))
-    return FunctionAgent(load_function(settings.agent), threads=settings.threads)
+    return FunctionAgent(load(spec.agent), threads=threads)
+
+
+def _as_spec(value: str | AgentSpec) -> AgentSpec:
+    return AgentSpec(agent=value) if isinstance(value, str) else value
 
 
 def dialect_options(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Options]:
@@ -107,20 +141,23 @@ def dialect_options(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Option
     options: dict[str, Options] = {}
     for name, table in tables.items():
         named(name)
+        for key in table:
+            if key not in Options.__struct_fields__:
+                raise SetupError(f"[dialect.{name}]: {no_such_setting(key, Options.__struct_fields__)}")
         try:
             options[name] = msgspec.convert(table, Options)
         except msgspec.ValidationError as error:
-            there = ", ".join(Options.__struct_fields__)
-            raise SetupError(f"[dialect.{name}]: {error}; there are: {there}.") from None
+            raise SetupError(f"[dialect.{name}]: {error}.") from None
+        check_sources(options[name])
     return options
 
 
-def _system_prompt(settings: Settings) -> str | None:
-    if not settings.system_prompt_file:
-        return settings.system_prompt
-    if settings.system_prompt:
+def _system_prompt(spec: AgentSpec) -> str | None:
+    if not spec.system_prompt_file:
+        return spec.system_prompt
+    if spec.system_prompt:
         raise SetupError("Both system_prompt and system_prompt_file are given; leave one out.")
     try:
-        return Path(settings.system_prompt_file).read_text(encoding="utf-8")
+        return Path(spec.system_prompt_file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"The system prompt {settings.system_prompt_file} cannot be read: {error}.") from None
+        raise SetupError(f"The system prompt {spec.system_prompt_file} cannot be read: {error}.") from None

@@ -9,23 +9,25 @@ from typing_extensions import override
 
 from offhook.dialects.base import Arrival, Dialect, Options
 from offhook.dialects.choose import choose
-from offhook.errors import BodyTooLarge, UnknownModel
+from offhook.dialects.kind import kind_of
+from offhook.dialects.sources import apply
 from offhook.events import Params, Turn
+from offhook.server.body import check_content_type, read_body
 from offhook.server.door import Door, Visit
 from offhook.server.outlet import Outlet
 from offhook.server.stream import CompletionReader, Face, StreamReader
 from offhook.wire.chat import ChatRequest, decode_request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from starlette.types import Receive, Scope, Send
 
-    from offhook.agents.base import Agent
     from offhook.clock import Clock
     from offhook.dialects.base import Reading
     from offhook.events import Cancellation
     from offhook.server.auth import Keys
+    from offhook.server.directory import Directory
     from offhook.turns.engine import Engine
 
 log = logging.getLogger("offhook.server")
@@ -44,18 +46,16 @@ class ChatDoor(Door):
         self,
         *,
         engine: Engine,
-        agent: Agent,
+        directory: Directory,
         keys: Keys,
         clock: Clock,
-        model_ids: Sequence[str] = (),
         dialect: Dialect | None = None,
         options: Mapping[str, Options] | None = None,
         max_body: int = 8 * 1024 * 1024,
     ) -> None:
         super().__init__(keys=keys, clock=clock)
         self._engine = engine
-        self._agent = agent
-        self._model_ids = frozenset(model_ids)
+        self._directory = directory
         self._dialect = dialect
         self._options = dict(options or {})
         self._max_body = max_body
@@ -65,29 +65,21 @@ class ChatDoor(Door):
     async def visit(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         received = self._clock.monotonic()
         self._warn_of_doubled_path(scope["path"])
-        body = await read_body(receive, self._max_body)
+        check_content_type(visit.headers)
+        body = await read_body(visit.headers, receive, self._max_body)
         if body is None:
             return
         request = decode_request(body)
-        if self._model_ids and request.model not in self._model_ids:
-            raise UnknownModel(
-                f"The model {request.model!r} does not exist here; there is: {', '.join(sorted(self._model_ids))}. "
-                "Correct the ModelId field, or start the server with --model-id.",
-                param="model",
-            )
+        agent = self._directory.answering(request.model)
         arrival = Arrival(request=request, headers=visit.headers, query=visit.query)
         dialect = choose(arrival, self._dialect)
-        reading = dialect.read(arrival)
-        face = Face(
-            request=request,
-            request_id=visit.request_id,
-            dialect=dialect,
-            options=self._options.get(dialect.name, Options()),
-        )
+        options = self._options.get(dialect.name, Options())
+        reading = apply(options, arrival, dialect.read(arrival))
+        face = Face(request=request, request_id=visit.request_id, dialect=dialect, options=options)
         reader = (StreamReader if request.stream else CompletionReader)(face, Outlet(scope, send), self._clock)
         live = self._engine.begin(
             lambda cancelled: make_turn(request, reading, cancelled),
-            self._agent,
+            agent,
             reader,
             request_id=visit.request_id,
             received=received,
@@ -112,31 +104,12 @@ class ChatDoor(Door):
         )
 
 
-async def read_body(receive: Receive, limit: int) -> bytes | None:
-    """Give the whole body, or None when the client went away in the middle.
-
-    Raises BodyTooLarge when it has more than ``limit`` bytes.
-    """
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > limit:
-            raise BodyTooLarge(f"The body is larger than {limit} bytes.")
-        pieces.append(piece)
-        if not message.get("more_body", False):
-            return b"".join(pieces)
-
-
 def make_turn(request: ChatRequest, reading: Reading, cancelled: Cancellation) -> Turn:
     """Give the turn that a request and what a dialect read from it make."""
-    spoken = [message for message in reading.history if message.role == "user"]
+    kind, text = kind_of(reading.history)
     return Turn(
-        text=spoken[-1].text if spoken else "",
+        kind=kind,
+        text=text,
         cancelled=cancelled,
         call=reading.call,
         id=reading.turn_id,

@@ -1,10 +1,12 @@
-"""The line: an agent, the engine that runs it, and the application in front."""
+"""The line: agents, the engine that runs them, and the application in front."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import ASGIApp
 
     from offhook.agents.base import Agent
@@ -16,15 +18,17 @@ class Line:
 
     app: ASGIApp
 
-    def __init__(self, agent: Agent, engine: Engine) -> None:
-        self.agent = agent
+    def __init__(self, agents: Sequence[Agent], engine: Engine) -> None:
+        self.agents = tuple(agents)
         self.engine = engine
 
     async def start(self) -> None:
         """Make what lives in the event loop."""
-        await self.agent.start()
+        for agent in self.agents:
+            await agent.start()
 
     async def close(self) -> None:
         """End the live turns and let go of everything."""
         await self.engine.close()
-        await self.agent.close()
+        for agent in self.agents:
+            await agent.close()

@@ -7,7 +7,7 @@ export PYTHON
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix docs test-peers soak bench clean
+.PHONY: help setup demo test lint fix docs test-peers soak fuzz bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ test-peers: setup ## tests against foreign clients and servers (tests/peers)
 soak: setup ## long-running tests (tests/soak)
 	@test -d tests/soak || { echo "there are no soak tests yet (tests/soak)" >&2; exit 1; }
 	@$(BIN)/pytest tests/soak --timeout=0 $(ARGS)
+
+fuzz: setup ## random and damaged input, for minutes (OFFHOOK_FUZZ=5000 examples of each test)
+	@OFFHOOK_FUZZ=$${OFFHOOK_FUZZ:-5000} $(BIN)/pytest tests/fuzz --timeout=0 $(ARGS)
 
 bench: setup ## measure, and print the numbers (bench/)
 	@test -f bench/__main__.py || { echo "there are no benchmarks yet (bench/__main__.py)" >&2; exit 1; }

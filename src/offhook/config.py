@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -21,14 +21,42 @@ FILE = "offhook.toml"
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
 
+class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of ``[agents]``: who answers for a ModelId. The fields are those of ``Settings``."""
+
+    agent: str | None = None
+    upstream: str | None = None
+    upstream_model: str | None = None
+    upstream_key: str | None = None
+    system_prompt: str | None = None
+    system_prompt_file: str | None = None
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting of ``offhook serve``; the description of each is its help text."""
 
     agent: Annotated[
         str | None, Meta(description="Who answers: 'module:function', 'file.py:function' or 'testline'.")
     ] = None
-    host: Annotated[str, Meta(description="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1"
+    host: Annotated[str, Meta(description="Address to listen on; 0.0.0.0 for all, :: for all of IPv6 too.")] = (
+        "127.0.0.1"
+    )
     port: Annotated[Port, Meta(description="Port to listen on; 0 takes a free one.")] = 8083
+    uds: Annotated[str | None, Meta(description="Path of a Unix socket to listen on, instead of host and port.")] = None
+    tls_cert: Annotated[
+        str | None,
+        Meta(description="File with the certificate chain (PEM); with tls_key it makes the address an https one."),
+    ] = None
+    tls_key: Annotated[str | None, Meta(description="File with the certificate's key (PEM), without a passphrase.")] = (
+        None
+    )
+    forwarded_allow_ips: Annotated[
+        list[str],
+        Meta(
+            description="Address or network of a proxy whose X-Forwarded-For and X-Forwarded-Proto are believed; "
+            "may be given several times. '*': of everybody."
+        ),
+    ] = []
     api_key: Annotated[list[str], Meta(description="A key that callers must send; may be given several times.")] = []
     no_auth: Annotated[bool, Meta(description="Let everybody in; only on a loopback address.")] = False
     model_id: Annotated[
@@ -53,6 +81,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     threads: Annotated[
         int, Meta(ge=1, le=4096, description="How many plain (not async) agent functions run at once.")
     ] = 32
+    max_body: Annotated[int, Meta(ge=1, description="Most bytes that the body of a request may have.")] = (
+        8 * 1024 * 1024
+    )
+    max_head: Annotated[
+        int, Meta(ge=1024, description="Most bytes that the request line and headers of a request may have together.")
+    ] = 64 * 1024
+    head_timeout: Annotated[
+        float, Meta(gt=0, description="Seconds in which the request line and headers must arrive.")
+    ] = 10.0
+    body_timeout: Annotated[float, Meta(gt=0, description="Seconds in which the body must arrive.")] = 60.0
     stop_timeout: Annotated[
         float, Meta(ge=0, description="Seconds that live replies may go on when the server is told to stop.")
     ] = 5.0
@@ -64,6 +102,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = False
     show: Annotated[bool, Meta(description="Print what the platform sends and what goes back (keys masked).")] = False
     capture: Annotated[str | None, Meta(description="Directory that keeps every request and reply as a file.")] = None
+    agents: Annotated[
+        dict[str, str | AgentSpec],
+        Meta(description="Who answers for which ModelId: [agents] in offhook.toml, an agent's name or a table each."),
+    ] = {}
     dialect: Annotated[
         dict[str, dict[str, Any]], Meta(description="Settings of one dialect each: [dialect.NAME] in offhook.toml.")
     ] = {}
@@ -71,8 +113,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 FIELDS: tuple[str, ...] = Settings.__struct_fields__
 # Only in the file: tables have no form as a flag.
-_TABLES = frozenset({"dialect"})
-_LISTS = frozenset({"api_key", "model_id"})
+_TABLES = frozenset({"agents", "dialect"})
+_LISTS = frozenset({"api_key", "model_id", "forwarded_allow_ips"})
 SECRETS = frozenset({"api_key", "upstream_key"})
 
 
@@ -82,6 +124,11 @@ class Loaded(msgspec.Struct, frozen=True):
     settings: Settings
     sources: Mapping[str, str]
     file: Path | None
+
+
+def agent_spec(settings: Settings) -> AgentSpec:
+    """Give the agent that the settings name outside ``[agents]``."""
+    return AgentSpec(**{name: getattr(settings, name) for name in AgentSpec.__struct_fields__})
 
 
 def load(flags: Mapping[str, Any], *, config: str | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
@@ -107,16 +154,24 @@ def load(flags: Mapping[str, Any], *, config: str | None = None, environ: Mappin
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SetupError(_what_is_wrong(str(error), values, sources)) from None
-    if not settings.data_dir:
-        settings = msgspec.structs.replace(settings, data_dir=str(default_data_dir(environ)))
+    folder = settings.data_dir or str(default_data_dir(environ))
+    if folder == "~" or folder.startswith("~/"):  # No shell has read what stands in a file.
+        folder = str(_home(environ)) + folder[1:]
+    settings = msgspec.structs.replace(settings, data_dir=folder)
     return Loaded(settings=settings, sources=sources, file=file)
 
 
 def default_data_dir(environ: Mapping[str, str] | None = None) -> Path:
     """Give where offhook keeps things when nothing is said (XDG Base Directory Specification)."""
     environ = os.environ if environ is None else environ
-    home = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".local" / "share")
-    return Path(home) / "offhook"
+    home = Path(environ.get("XDG_DATA_HOME") or "")
+    if not home.is_absolute():  # To be ignored then, says the specification.
+        home = _home(environ) / ".local" / "share"
+    return home / "offhook"
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("HOME") or "~").expanduser()
 
 
 def is_loopback(host: str) -> bool:
@@ -139,10 +194,20 @@ def _read_file(named: str | None) -> tuple[Path | None, dict[str, Any]]:
         raise SetupError(f"{path} is not valid TOML: {error}.") from None
     for key in table:
         if key not in FIELDS:
-            near = difflib.get_close_matches(key.replace("-", "_"), FIELDS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(FIELDS)}."
-            raise SetupError(f"{path}: there is no setting {key!r}{hint}")
+            raise SetupError(f"{path}: {no_such_setting(key, FIELDS)}")
+    agents = table.get("agents")
+    for model_id, entry in agents.items() if isinstance(agents, dict) else ():
+        for key in entry if isinstance(entry, dict) else ():
+            if key not in AgentSpec.__struct_fields__:
+                raise SetupError(f"{path}: [agents.{model_id}]: {no_such_setting(key, AgentSpec.__struct_fields__)}")
     return path, table
+
+
+def no_such_setting(key: str, names: Sequence[str]) -> str:
+    """Say that a name is none of these, and which of them may be meant."""
+    near = difflib.get_close_matches(key.replace("-", "_").lower(), names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(names)}."
+    return f"there is no setting {key!r}{hint}"
 
 
 def _from_text(name: str, text: str) -> Any:
@@ -160,5 +225,9 @@ def _what_is_wrong(message: str, values: Mapping[str, Any], sources: Mapping[str
     name = path.rstrip("`").split("[")[0].split(".")[0]
     if name not in values:
         return f"Bad configuration: {message}."
-    value = "***" if name in SECRETS else repr(values[name])
-    return f"{name} = {value} ({sources[name]}): {what[:1].lower()}{what[1:]}."
+    if what.startswith("Invalid enum value") and name not in _TABLES:
+        (choice, *_) = get_args(get_type_hints(Settings, include_extras=True)[name])
+        what = f"there are: {', '.join(get_args(choice))}"
+    value = "..." if name in SECRETS else repr(values[name])
+    place = path.rstrip("`") if name in _TABLES else f"{name} = {value}"
+    return f"{place} ({sources[name]}): {what[:1].lower()}{what[1:]}."

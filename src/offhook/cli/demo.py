@@ -23,7 +23,8 @@ from offhook.clock import SystemClock
 from offhook.config import Settings, load
 from offhook.errors import SetupError
 from offhook.node import BargeIn, Call, CallTurn, LLMNode, Pace
-from offhook.server.build import ANY_MODEL, build_line
+from offhook.server.build import build_line
+from offhook.server.directory import ANY_MODEL
 from offhook.server.keyfile import own_key
 from offhook.server.run import ServerThread, bind
 
@@ -198,6 +199,8 @@ def _show_next(console: Console) -> None:
     console.print("Try next:")
     # As it was called: a fresh .venv is not on the path.
     program = "offhook" if shutil.which("offhook") else os.path.relpath(sys.argv[0])
+    if program.endswith("__main__.py"):
+        program = "python -m offhook"
     for command, what in (
         ("serve", "the same line, to be called by you or a workflow"),
         ("call", "call it yourself: type what the caller says; Enter cuts in"),

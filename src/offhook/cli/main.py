@@ -9,7 +9,9 @@ import typer
 
 from offhook import __version__
 from offhook.cli.call import call
+from offhook.cli.config import config
 from offhook.cli.demo import demo
+from offhook.cli.init import init
 from offhook.cli.serve import serve
 from offhook.errors import OffhookError, SetupError
 
@@ -25,6 +27,8 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(call)
 app.command()(demo)
+app.command()(init)
+app.command()(config)
 
 
 def _version(asked: bool) -> None:

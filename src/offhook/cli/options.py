@@ -13,7 +13,7 @@ import typer
 from offhook.config import FIELDS, PREFIX, Settings
 
 # Tables have no form as a flag; the agent is the command's argument.
-_NO_FLAG = frozenset({"dialect", "agent"})
+_NO_FLAG = frozenset({"agents", "dialect", "agent"})
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:

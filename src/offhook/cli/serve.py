@@ -14,9 +14,12 @@ from offhook.cli.options import given, with_settings
 from offhook.clock import SystemClock
 from offhook.config import Settings, load
 from offhook.observe.logs import set_up
-from offhook.server.build import ANY_MODEL, build_line
+from offhook.server.build import build_line
+from offhook.server.directory import ANY_MODEL
+from offhook.server.edge import edge_of
 from offhook.server.keyfile import own_key
-from offhook.server.run import base_url_of, bind, run
+from offhook.server.listen import base_url_of, listening
+from offhook.server.run import run
 
 _EXAMPLES = """Serve an agent, or a model, as an OpenAI-specification endpoint that a voice workflow calls.
 
@@ -60,13 +63,15 @@ def _serve(
         keys = (own.key,)
         key_line = own.key if own.created else f"the one kept in {own.path}"
     line = build_line(settings, keys=keys, clock=clock, show=_print)
-    listener = bind(settings.host, settings.port)
-    run(
-        line,
-        listener,
-        stop_timeout=settings.stop_timeout,
-        on_started=lambda: _greet(console, settings, key_line, listener),
-    )
+    edge = edge_of(settings)
+    with listening(settings) as listener:
+        run(
+            line,
+            listener,
+            stop_timeout=settings.stop_timeout,
+            edge=edge,
+            on_started=lambda: _greet(console, settings, key_line, listener),
+        )
 
 
 _serve.__name__ = "serve"
@@ -76,11 +81,13 @@ serve = with_settings(_serve)
 
 def _greet(console: Console, settings: Settings, key_line: str, listener: socket.socket) -> None:
     console.print(f"offhook answers with {_who(settings)}. Paste into the workflow's LLM node:", markup=False)
-    model = ", ".join(settings.model_id) or f"any name, for example {ANY_MODEL}"
+    model = ", ".join([*settings.agents, *settings.model_id]) or f"any name, for example {ANY_MODEL}"
     console.print(f"  ModelId   {model}", markup=False)
     console.print(f"  API-KEY   {key_line}", markup=False)
-    console.print(f"  base URL  {base_url_of(listener)}", markup=False)
-    if settings.host in ("0.0.0.0", "::"):
+    console.print(f"  base URL  {base_url_of(listener, tls=settings.tls_cert is not None)}", markup=False)
+    if settings.uds:
+        console.print(f"            (through the socket {settings.uds})", markup=False)
+    elif settings.host in ("0.0.0.0", "::"):
         console.print("            (from outside: this machine's own name or address in its place)", markup=False)
     console.print("Ctrl-C stops it.", markup=False)
 
@@ -88,7 +95,9 @@ def _greet(console: Console, settings: Settings, key_line: str, listener: socket
 def _who(settings: Settings) -> str:
     if settings.upstream:
         return f"the model service at {settings.upstream}"
-    return f"the agent {settings.agent}" if settings.agent else "the built-in test line"
+    if settings.agent:
+        return f"the agent {settings.agent}"
+    return f"{len(settings.agents)} agents" if settings.agents else "the built-in test line"
 
 
 def _print(text: str) -> None:

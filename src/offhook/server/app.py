@@ -9,8 +9,8 @@ from starlette.routing import Route, Router
 from typing_extensions import override
 
 from offhook.errors import UnknownPath
-from offhook.server.answers import answer, error_messages, json_messages
-from offhook.server.door import Door, Visit, read_visit
+from offhook.server.answers import answer, json_messages
+from offhook.server.door import Door, Visit, read_visit, refused
 from offhook.wire.models import encode_list, encode_one
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class NowhereDoor:
             f"Nothing is served at {visit.method} {visit.path}. Chat completions are at /v1/chat/completions: "
             "set the base URL to one that ends in /v1; the client appends /chat/completions."
         )
-        await answer(send, error_messages(error, request_id=visit.request_id))
+        await answer(send, refused(error, visit))
 
 
 def make_router(line: Line, *, chat: ChatDoor, models: ModelsDoor, clock: Clock) -> Router:

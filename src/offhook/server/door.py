@@ -13,7 +13,7 @@ from offhook.errors import OffhookError, WrongMethod
 from offhook.server.answers import answer, error_messages
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from offhook.clock import Clock
     from offhook.server.auth import Keys
@@ -48,7 +48,7 @@ class Door:
             self._check(visit)
             await self.visit(visit, scope, receive, send)
         except OffhookError as error:
-            await answer(send, error_messages(error, request_id=visit.request_id))
+            await answer(send, refused(error, visit))
         except Exception:
             # A defect of this server. The client gets an answer that it can read, the log gets the rest.
             log.exception("a request failed inside the server: request=%s", visit.request_id)
@@ -67,6 +67,18 @@ class Door:
             )
         if self._keys is not None:
             self._keys.check(visit.headers, visit.query)
+
+
+def refused(error: OffhookError, visit: Visit) -> tuple[Message, Message]:
+    """Give the ASGI messages of an error response.
+
+    A client that waits for ``100 Continue`` and gets an error may keep its body to itself, and nobody could then tell
+    where its next request begins: such a connection ends (RFC 9110, 10.1.1).
+    """
+    start, body = error_messages(error, request_id=visit.request_id)
+    if "expect" in visit.headers:
+        start["headers"].append((b"connection", b"close"))
+    return start, body
 
 
 def read_visit(scope: Scope, clock: Clock) -> Visit:

@@ -1,11 +1,10 @@
-"""Runs a line: binds its address, serves it, and ends it in good order."""
+"""Runs a line: serves it on a socket, and ends it in good order."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
-import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +13,21 @@ import uvloop
 from typing_extensions import override
 
 from offhook.errors import SetupError
+from offhook.server.edge import Edge
+from offhook.server.listen import BACKLOG
+from offhook.server.listen import base_url_of as base_url_of
+from offhook.server.listen import bind as bind
 from offhook.server.protocol import LineProtocol
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Coroutine, Iterator
     from types import FrameType
 
+    from starlette.types import ASGIApp
+
     from offhook.server.line import Line
 
-_BACKLOG = 2048
 # Longer than a person thinks between two sentences, so that the platform's connection is still there.
 _KEEP_ALIVE = 75
 # Seconds that a client has to take the last bytes of a reply when the server ends.
@@ -31,60 +36,43 @@ _LAST_BYTES = 1.0
 _LAST_TASKS = 1.0
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Give a socket bound to the address. Raises SetupError, in one line, when it cannot be had."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except (OSError, ValueError) as error:
-        # ValueError: what Python's own rules for host names do not let through.
-        why = error.strerror if isinstance(error, OSError) else "it is no host name"
-        raise SetupError(f"The address {host!r} cannot be listened on: {why}.") from None
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        # Listening already here: a second server on the same port is refused now, not later.
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise SetupError(
-            f"Port {port} on {host} cannot be used: {error.strerror}. "
-            "Stop the other program, or choose another with --port (0 takes a free one)."
-        ) from None
-    listener.setblocking(False)
-    return listener
+class _Config(uvicorn.Config):
+    """Uvicorn's configuration; ``limits`` are those of each connection."""
 
+    def __init__(self, app: ASGIApp, edge: Edge) -> None:
+        super().__init__(
+            app,
+            http=LineProtocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(edge.proxies),
+            forwarded_allow_ips=list(edge.proxies),
+            backlog=BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE,
+            # By then no connection is left, see shutdown().
+            timeout_graceful_shutdown=int(_LAST_BYTES) + 1,
+        )
+        self.limits = edge.limits
+        self.certificate = edge.certificate
 
-def base_url_of(listener: socket.socket) -> str:
-    """Give the base URL at which a socket is reached from this machine."""
-    host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):
-        host = "127.0.0.1" if listener.family == socket.AF_INET else "::1"
-    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+    @override
+    def load(self) -> None:
+        super().load()
+        if self.certificate is not None:
+            self.ssl = self.certificate.context
 
 
 class _Server(uvicorn.Server):
     """Uvicorn's server; it gives live replies their time, and ends without raising the signal once more."""
 
-    def __init__(self, line: Line, stop_timeout: float, on_started: Callable[[], None] = lambda: None) -> None:
-        super().__init__(
-            uvicorn.Config(
-                line.app,
-                http=LineProtocol,
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                backlog=_BACKLOG,
-                timeout_keep_alive=_KEEP_ALIVE,
-                # By then no connection is left, see shutdown().
-                timeout_graceful_shutdown=int(_LAST_BYTES) + 1,
-            )
-        )
+    def __init__(
+        self, line: Line, edge: Edge, stop_timeout: float, on_started: Callable[[], None] = lambda: None
+    ) -> None:
+        super().__init__(_Config(line.app, edge))
+        self._certificate = edge.certificate
         self._line = line
         self._stop_timeout = stop_timeout
         self._on_started = on_started
@@ -94,6 +82,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        if self._certificate is not None:
+            self._certificate.start()
         self._on_started()
 
     @override
@@ -118,6 +108,8 @@ class _Server(uvicorn.Server):
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._certificate is not None:
+            self._certificate.stop()
         await self._line.engine.close(self._stop_timeout)
         # The live replies have ended; only their last bytes may still be on the way, to a client that may not read.
         asyncio.get_running_loop().call_later(_LAST_BYTES, self._abort_connections)
@@ -156,22 +148,30 @@ async def _end_tasks() -> None:
 
 
 def run(
-    line: Line, listener: socket.socket, *, stop_timeout: float, on_started: Callable[[], None] = lambda: None
+    line: Line,
+    listener: socket.socket,
+    *,
+    stop_timeout: float,
+    edge: Edge | None = None,
+    on_started: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; live replies then have ``stop_timeout`` seconds to end by themselves.
 
     ``on_started`` is called once requests are taken.
     """
-    _run_to_end(_Server(line, stop_timeout, on_started).serve(sockets=[listener]))
+    _run_to_end(_Server(line, edge or Edge(), stop_timeout, on_started).serve(sockets=[listener]))
 
 
 class ServerThread:
     """A line that is served in a thread of its own, for the demo and for tests."""
 
-    def __init__(self, line: Line, listener: socket.socket, *, stop_timeout: float = 0.0) -> None:
-        self.base_url = base_url_of(listener)
+    def __init__(
+        self, line: Line, listener: socket.socket, *, stop_timeout: float = 0.0, edge: Edge | None = None
+    ) -> None:
+        edge = edge or Edge()
+        self.base_url = base_url_of(listener, tls=edge.certificate is not None)
         self._started = threading.Event()
-        self._server = _Server(line, stop_timeout, self._started.set)
+        self._server = _Server(line, edge, stop_timeout, self._started.set)
         self._listener = listener
         self._thread = threading.Thread(target=self._run, name="offhook-server", daemon=True)
 

@@ -40,7 +40,7 @@ def settings_table() -> str:
     rows = ["| setting | flag | variable | default | meaning |", "| --- | --- | --- | --- | --- |"]
     for field in msgspec.structs.fields(Settings):
         flag = flags.get(field.name, "-")
-        variable = "-" if field.name == "dialect" else f"`{PREFIX}{field.name.upper()}`"
+        variable = "-" if field.name not in flags and field.name != "agent" else f"`{PREFIX}{field.name.upper()}`"
         cells = (f"`{field.name}`", flag, variable, _default(field), _meaning(field.type))
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)

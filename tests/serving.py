@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 PATIENCE = 20.0
-BASE_URL = re.compile(r"http://\S+/v1")
+BASE_URL = re.compile(r"https?://\S+/v1")
 
 
 class Serving:
@@ -36,6 +36,7 @@ class Serving:
             encoding="utf-8",
             start_new_session=True,
         )
+        self.pid = self._process.pid
         self.out = ""
         self.err = ""
         self.base_url = ""

@@ -87,7 +87,7 @@ def without_ids(stream: str) -> str:
 def ask(base_url: str, api_key: str) -> bytes:
     """Give the raw stream that answers one utterance."""
     body = {"model": "any", "stream": True, "messages": [{"role": "user", "content": "Thanks, bye"}]}
-    headers = {"Authorization": f"Bearer {api_key}"}
+    headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{base_url}/chat/completions", json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request) as response:
         raw: bytes = response.read()
@@ -206,7 +206,7 @@ def test_every_name_has_a_row(document: str, names: Any) -> None:
         ("cli.md", [f"offhook {name}" for name in COMMANDS]),
         ("dialects.md", list(DIALECTS)),
         ("agents.md", [TESTLINE, "A function, in all its forms", "A model"]),
-        ("testing.md", ["live_server", "JumpClock", "scripted_upstream"]),
+        ("testing.md", ["live_server", "server.call", "JumpClock", "scripted_upstream"]),
         ("node.md", ["LLMNode", "Call", "Speaker", "Resend"]),
     ],
 )

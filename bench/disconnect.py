@@ -1,0 +1,169 @@
+"""From the client's disconnect to the agent's end, and to the upstream's seeing its connection closed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench import procs, upstream
+from bench.client import request_bytes
+from bench.report import quantiles_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.procs import Server
+    from bench.upstream import Upstream
+
+BOUND_MS = 10.0
+WORKERS = 8
+ROUNDS = 800
+_PACE_MS = 20
+# A connection that is not closed after so many seconds never will be.
+_NEVER = 4.0
+
+
+class Case(NamedTuple):
+    """One line of the table."""
+
+    agent: str
+    phase: str
+    chatty: bool
+
+
+CASES = (
+    Case("python", "first", False),
+    Case("python", "mid", False),
+    Case("python", "mid", True),
+    Case("model", "headers", False),
+    Case("model", "first", False),
+    Case("model", "first", True),
+    Case("model", "mid", False),
+    Case("model", "mid", True),
+)
+PHASES = {"headers": "before upstream headers", "first": "before the first token", "mid": "mid-stream"}
+
+
+class Round(NamedTuple):
+    """One disconnect: which request it ended, and its times in monotonic seconds."""
+
+    request_id: str
+    left: float
+    upstream_closed: float | None
+
+
+def run(note: Callable[[str], None]) -> dict[str, Any]:
+    """Measure every case and give the rows."""
+    server_core, driver_core = procs.cores()
+    procs.pin(driver_core)
+    rows: list[dict[str, Any]] = []
+
+    async def measure() -> None:
+        async with upstream.running() as behind:
+            for agent in ("python", "model"):
+                address = f"http://127.0.0.1:{behind.port}/v1" if agent == "model" else None
+                function = "paced" if agent == "python" else None
+                with procs.server(agent=function, upstream=address, core=server_core) as server:
+                    await _case(server, behind, Case(agent, "mid", True), ROUNDS // 8)  # to get warm
+                    for case in (case for case in CASES if case.agent == agent):
+                        note(f"disconnect: {agent} agent, {PHASES[case.phase]}, {_kind(case)}")
+                        rows.append(await _case(server, behind, case, ROUNDS))
+
+    procs.run_uvloop(measure())
+    worst = max(_worst(row) for row in rows)
+    never = sum(row["never"] for row in rows)
+    return {
+        "bound_ms": BOUND_MS,
+        "worst_p99_ms": worst,
+        "holds": worst <= BOUND_MS and not never,
+        "workers": WORKERS,
+        "rows": rows,
+    }
+
+
+def _worst(row: dict[str, Any]) -> float:
+    p99 = [row[what]["p99"] for what in ("agent_over", "upstream_closed") if row[what] is not None]
+    return max(p99, default=0.0)
+
+
+def _kind(case: Case) -> str:
+    return f"a chunk each {_PACE_MS} ms" if case.chatty else "silent"
+
+
+async def _case(server: Server, behind: Upstream, case: Case, rounds: int) -> dict[str, Any]:
+    server.ask("turns")
+    numbers = iter(range(rounds))
+    done: list[Round] = []
+
+    async def worker() -> None:
+        done.extend([await _round(server.port, behind, case, f"r{number}") for number in numbers])
+
+    await asyncio.gather(*(worker() for _ in range(WORKERS)))
+    # The questions cost the server time (it collects its garbage), which is not to fall on the last disconnects.
+    await asyncio.sleep(0.3)
+    server.settled(_NEVER)
+    over = server.ask("turns")
+    agent = [(over[one.request_id] - one.left) * 1000 for one in done if one.request_id in over]
+    closed = [(one.upstream_closed - one.left) * 1000 for one in done if one.upstream_closed is not None]
+    never = len(done) - len(agent)
+    if case.agent == "model":
+        never += len(done) - len(closed)
+    return {
+        "agent": case.agent,
+        "phase": PHASES[case.phase],
+        "upstream": _kind(case),
+        "rounds": len(done),
+        "never": never,
+        "agent_over": quantiles_ms(agent),
+        "upstream_closed": quantiles_ms(closed) if case.agent == "model" else None,
+    }
+
+
+async def _round(port: int, behind: Upstream, case: Case, number: str) -> Round:
+    loop = asyncio.get_running_loop()
+    reached, closed = behind.expect(number)
+    says = f"count=10000 pace={_PACE_MS} hold={case.phase} chatty={str(case.chatty).lower()} round={number}"
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        await loop.sock_connect(sock, ("127.0.0.1", port))
+        await loop.sock_sendall(sock, request_bytes(says, request_id=number))
+        if case.phase == "mid":
+            await asyncio.wait_for(_first_word(sock), _NEVER)
+        if case.agent == "model":
+            await asyncio.wait_for(reached, _NEVER)
+        # Anywhere between two chunks.
+        await _read_on(sock, random.uniform(0.002, 0.002 + _PACE_MS / 1000))
+    finally:
+        left = time.monotonic()
+        sock.close()
+    if case.agent != "model":
+        return Round(number, left, None)
+    try:
+        return Round(number, left, await asyncio.wait_for(closed, _NEVER))
+    except TimeoutError:
+        return Round(number, left, None)
+
+
+async def _first_word(sock: socket.socket) -> None:
+    got = b""
+    while b"t=" not in got:
+        data = await asyncio.get_running_loop().sock_recv(sock, 65536)
+        if not data:
+            raise RuntimeError(f"the server closed the connection after {got[:200]!r}")
+        got += data
+
+
+async def _read_on(sock: socket.socket, seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(seconds):
+            while await loop.sock_recv(sock, 65536):
+                pass
+    except TimeoutError:
+        return
+    raise RuntimeError("the server closed the connection by itself")

@@ -1,0 +1,187 @@
+"""The figures as tables, on the screen and in ``docs/``."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from bench.procs import AVAILABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+PACKAGES = ("uvicorn", "uvloop", "httptools", "aiohttp", "msgspec", "starlette")
+
+
+def quantiles_ms(values: Iterable[float]) -> dict[str, float] | None:
+    """Give median, 99th percentile and maximum; None for no values."""
+    ordered = sorted(values)
+    if not ordered:
+        return None
+    last = len(ordered) - 1
+    p50, p99 = ordered[round(last * 0.5)], ordered[round(last * 0.99)]
+    return {"p50": round(p50, 3), "p99": round(p99, 3), "max": round(ordered[-1], 3)}
+
+
+def circumstances() -> dict[str, Any]:
+    """Say when and on what was measured, without naming the machine."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "cores": len(AVAILABLE) or os.cpu_count(),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+class Grid:
+    """A table that can be printed and written as Markdown."""
+
+    def __init__(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> None:
+        self.title = title
+        self.head = head
+        self.rows = rows
+        self.note = note
+
+    def print(self, console: Console) -> None:
+        table = Table(title=self.title, title_justify="left", title_style="bold")
+        for number, name in enumerate(self.head):
+            table.add_column(name, justify="left" if number == 0 else "right")
+        for row in self.rows:
+            table.add_row(*row)
+        console.print(table)
+        if self.note:
+            console.print(self.note, markup=False)
+
+    def markdown(self) -> str:
+        line = "| " + " | ".join(self.head) + " |"
+        rule = "| --- |" + " ---: |" * (len(self.head) - 1)
+        rows = ["| " + " | ".join(row) + " |" for row in self.rows]
+        return "\n".join([f"## {self.title}", "", line, rule, *rows, *(["", self.note] if self.note else [])])
+
+
+def _ms(quantiles: dict[str, float] | None, *names: str) -> str:
+    if quantiles is None:
+        return "-"
+    return " / ".join(f"{quantiles[name]:.2f}" for name in names or ("p50", "p99", "max"))
+
+
+def _or_dash(value: object, form: str = "{}") -> str:
+    return "-" if value is None else form.format(value)
+
+
+def disconnect_grids(result: dict[str, Any]) -> list[Grid]:
+    """Give the table of the disconnects."""
+    rows = [
+        [
+            f"{row['agent']} agent, {row['phase']}",
+            row["upstream"],
+            str(row["rounds"]),
+            _ms(row["agent_over"]),
+            _ms(row["upstream_closed"]),
+            str(row["never"]),
+        ]
+        for row in result["rows"]
+    ]
+    verdict = "holds" if result["holds"] else "does NOT hold"
+    note = (
+        f"The bound of {result['bound_ms']:.0f} ms at p99 {verdict} (worst p99: {result['worst_p99_ms']:.2f} ms). "
+        f"Times in ms, p50 / p99 / max, from the client's close; {result['workers']} clients at once. "
+        "'Silent' is an agent or upstream that says nothing meanwhile."
+    )
+    head = ["phase", "meanwhile", "rounds", "agent's task over", "upstream sees it closed", "never"]
+    return [Grid("From the disconnect to the end", head, rows, note)]
+
+
+def stream_grids(result: dict[str, Any]) -> list[Grid]:
+    """Give the tables of the paced streams, their first frames and their memory."""
+    rows = [
+        [
+            NAMES[row["target"]],
+            str(row["streams"]),
+            _or_dash(row["cpu_us"], "{:.0f}"),
+            _or_dash(row["cpu_ratio"], "{:.2f}"),
+            _or_dash(row["server_busy"], "{:.0%}"),
+            _ms(row["first_ms"], "p50", "p99"),
+            "-" if row["target"] == "direct" else _ms(row["added_ms"], "p50", "p99"),
+            _ms(row["delay_ms"], "p50", "p99"),
+            f"{row['offered']:.0%}",
+            _or_dash(row["others_busy"], "{:.0%}") + ("!" if row["spoilt"] else ""),
+            f"{row['driver_busy']:.0%}" + ("!" if row["driver_limited"] else ""),
+        ]
+        for row in result["rows"]
+    ]
+    head = [
+        "through",
+        "streams",
+        "CPU us/event",
+        "x nginx",
+        "server busy",
+        "first token ms",
+        "added ms",
+        "event delay ms",
+        "of the offered",
+        "others on its core",
+        "driver busy",
+    ]
+    note = (
+        f"nginx: {result['nginx']}. Times are p50 / p99. 'Added' is the first token's time less that of the upstream "
+        "without anything between; for the Python agent, which has no upstream, the whole of it. One stream alone "
+        "finds the core's caches cold at every event. A row with '!' is spoilt: the driver itself was the limit, or "
+        "other programs took the server's core."
+    )
+    bounds = [f"< {bound} ms" for bound in result["bounds_ms"]]
+    frames = [[NAMES[row["target"]], *map(str, row["counts"])] for row in result["first_frames"]]
+    memory = [
+        [NAMES[row["target"]], str(row["streams"]), str(row["idle_mib"]), str(row["kib_per_stream"])]
+        for row in result["memory"]
+    ]
+    step = result["step_40_ms"]
+    ours = step.get("python", 0) + step.get("model", 0)
+    frames_note = (
+        "Fresh and reused connections, one stream alone and 100 at once. Nagle's algorithm and delayed "
+        f"acknowledgements would put every first frame at 40 ms: ours between 35 and 45 ms are {ours}."
+    )
+    return [
+        Grid("Paced streams, an event each 20 ms", head, rows, note),
+        Grid("First frames", ["through", *bounds, "more"], frames, frames_note),
+        Grid("Memory of an open stream", ["through", "streams", "idle MiB", "KiB/stream"], memory),
+    ]
+
+
+NAMES = {"direct": "nothing", "nginx": "nginx", "python": "Python agent", "model": "model agent"}
+GRIDS = {"disconnect": disconnect_grids, "stream": stream_grids}
+
+
+def write(folder: Path, results: dict[str, Any]) -> None:
+    """Write ``bench.json`` and ``bench.md``; what was not measured this time stays as it was."""
+    folder.mkdir(exist_ok=True)
+    data = folder / "bench.json"
+    kept = json.loads(data.read_text("utf-8")) if data.is_file() else {}
+    kept.update(results)
+    data.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    parts = ["# Benchmarks", "", "Written by `make bench`; the same figures are in `bench.json`.", ""]
+    for name, grids in GRIDS.items():
+        if name in kept:
+            parts += [_described(kept[name]["circumstances"]), ""]
+            for grid in grids(kept[name]):
+                parts += [grid.markdown(), ""]
+    (folder / "bench.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def _described(facts: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    return (
+        f"Measured on {facts['date']}: {facts['system']}, {facts['cores']} cores, Python {facts['python']}, "
+        f"{versions}. "
+        "The server has one core, the driver (client and upstream in one process) the other."
+    )

@@ -6,7 +6,7 @@ form that ``wire/calls.py`` knows, a finish reason more than once, and no ``[DON
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,6 +25,35 @@ class Step(msgspec.Struct, frozen=True):
 
 
 _NOTHING = Step()
+
+
+class _Words(msgspec.Struct):
+    """A delta that brings text and nothing else."""
+
+    content: str
+    tool_calls: None = None
+    function_call: None = None
+    refusal: None = None
+    reasoning: None = None
+    reasoning_content: None = None
+
+
+class _PlainChoice(msgspec.Struct):
+    delta: _Words
+    index: Literal[0] = 0
+    finish_reason: None = None
+    error: None = None
+
+
+class _PlainChunk(msgspec.Struct):
+    """By far the commonest chunk. Whatever differs from it is read the tolerant way."""
+
+    choices: tuple[_PlainChoice]
+    usage: None = None
+    error: None = None
+
+
+_decode_plain = msgspec.json.Decoder(_PlainChunk).decode
 
 
 class Fold:
@@ -53,7 +82,14 @@ class Fold:
 
         Raises WireError when it is not a JSON object, and when it carries an error: the message is the service's.
         """
-        chunk = decode_chunk(data)
+        try:
+            text = _decode_plain(data).choices[0].delta.content
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._feed(decode_chunk(data))
+        self.text += text
+        return Step(text)
+
+    def _feed(self, chunk: dict[str, Any]) -> Step:
         if isinstance(usage := chunk.get("usage"), dict):
             self.usage = usage
         choice = _first_choice(chunk)

@@ -57,6 +57,9 @@ class Decoder:
         Raises WireError when one event grows beyond ``max_event`` bytes.
         """
         held = self._partial
+        between = self._started and not held and not self._data and not self._type
+        if between and (whole := _whole(data, self._max_event)) is not None:
+            return whole
         if self._started and held and not held.endswith(b"\r") and not _LINE_END.search(data):
             held += data  # Bytes that dribble into a long line are looked at once each.
             self._limit(len(held))
@@ -114,3 +117,14 @@ class Decoder:
                 self._size += len(line)
             elif name == b"event":
                 self._type = value.decode("utf-8", "replace")
+
+
+def _whole(data: bytes, limit: int) -> list[ServerEvent] | None:
+    """Give the events of a read that holds nothing but whole ones of the commonest form; None for any other."""
+    if not data.endswith(b"\n\n") or b"\r" in data:
+        return None
+    blocks = data[:-2].split(b"\n\n")
+    for block in blocks:
+        if not block.startswith(b"data: ") or b"\n" in block or len(block) > limit:
+            return None
+    return [ServerEvent(block[6:]) for block in blocks]

@@ -42,6 +42,7 @@ docs: setup ## write the parts of docs/ that are made from the code
 
 test-peers: setup ## tests against foreign clients and servers (tests/peers)
 	@test -d tests/peers || { echo "there are no peer tests yet (tests/peers)" >&2; exit 1; }
+	@sh scripts/peers.sh
 	@$(BIN)/pytest tests/peers --timeout=300 $(ARGS)
 
 soak: setup ## long-running tests (tests/soak)
@@ -56,5 +57,5 @@ bench: setup ## measure, and print the numbers (bench/)
 	@exec $(BIN)/python -m bench $(ARGS)
 
 clean: ## remove .venv, caches and builds
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-peers-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

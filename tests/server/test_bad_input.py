@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import logging
+import resource
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -279,3 +281,25 @@ def test_what_is_dribbled_is_bounded_in_time(hasty: LiveServer) -> None:
         while not wire.answered(0.01):
             wire.send(b"/")
         assert answer(wire).status == 408
+
+
+def resident() -> int:
+    """Give the memory of this process, in which the server runs too, in MiB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 2**20
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="optional: this machine does not tell its memory so")
+@pytest.mark.parametrize(
+    "name", ["a header that never ends", "an address that never ends", "a chunk extension that never ends"]
+)
+def test_what_never_ends_takes_no_memory(server: LiveServer, name: str) -> None:
+    """Ten connections that send 16 MB each of what has no end leave the memory as it was, within 16 MiB."""
+    before = resident()
+    block = CASES[name].pieces[0][-1:] * ENDLESS
+    with contextlib.ExitStack() as open_ones:
+        wires = [open_ones.enter_context(Client(server.base_url)) for _ in range(10)]
+        for wire in wires:
+            wire.send(CASES[name].pieces[0])
+            for _ in range(3):
+                wire.send(block)
+        assert resident() - before < 16

@@ -5,6 +5,8 @@ PYTHON ?=
 export PYTHON
 # Extra words for pytest: make test ARGS="-k sse -x".
 ARGS ?=
+# What is formatted and checked: not what somebody tries out beside it.
+CHECKED := src tests bench scripts docs README.md CONTRIBUTING.md CHANGELOG.md
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint fix docs test-peers soak fuzz bench clean
@@ -24,18 +26,18 @@ test: lint ## run every check
 
 lint: setup ## format, style, types and import laws, without the tests
 	@echo "== format (ruff format --check)"
-	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff format --check $(CHECKED)
 	@echo "== style (ruff check)"
-	@$(BIN)/ruff check .
+	@$(BIN)/ruff check $(CHECKED)
 	@echo "== types (mypy --strict)"
 	@$(BIN)/mypy
 	@echo "== import laws (import-linter)"
 	@$(BIN)/lint-imports
 
 fix: setup ## format and repair what ruff can repair
-	@$(BIN)/ruff check --fix --exit-zero --quiet .
-	@$(BIN)/ruff format .
-	@$(BIN)/ruff check .
+	@$(BIN)/ruff check --fix --exit-zero --quiet $(CHECKED)
+	@$(BIN)/ruff format $(CHECKED)
+	@$(BIN)/ruff check $(CHECKED)
 
 docs: setup ## write the parts of docs/ that are made from the code
 	@$(BIN)/python scripts/docs.py

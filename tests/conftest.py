@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
+
+from tests.tap import StreamTap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
@@ -25,6 +28,10 @@ settings.register_profile("dev", deadline=None)
 # The same examples in every run, so that a red run is red again.
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
 settings.load_profile("ci" if IN_CI else "dev")
+
+
+# Started with SIGINT ignored (nohup, some runners), our children would ignore it too, and Ctrl-C is tested on them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # --- folders ------------------------------------------------------------------------------------------------------
@@ -105,6 +112,24 @@ def no_leaked_tasks(request: pytest.FixtureRequest) -> None:
     function = getattr(getattr(function, "hypothesis", None), "inner_test", function)
     if inspect.iscoroutinefunction(function):
         request.getfixturevalue("_task_guard")
+
+
+@pytest.fixture(scope="session")
+def stream_tap() -> Iterator[StreamTap]:
+    """Let the oracle see every stream of this session."""
+    tap = StreamTap()
+    with pytest.MonkeyPatch.context() as patch:
+        tap.install(patch)
+        yield tap
+
+
+@pytest.fixture(autouse=True)
+def every_stream_is_legal(stream_tap: StreamTap) -> Iterator[None]:
+    """Fail a test during which a server of ours sent a stream that the oracle refuses."""
+    yield
+    wrong, stream_tap.wrong[:] = list(stream_tap.wrong), []
+    if wrong:
+        pytest.fail("the oracle refuses a stream that was sent meanwhile:\n" + "\n".join(wrong), pytrace=False)
 
 
 # --- the shared corpus --------------------------------------------------------------------------------------------

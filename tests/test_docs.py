@@ -20,13 +20,13 @@ from offhook.agents.prompt import NAMES
 from offhook.agents.testline import words
 from offhook.cli.main import app
 from offhook.config import FIELDS, load
-from offhook.dialects.base import Options
+from offhook.dialects.base import KEY_PARAMETERS, Options
 from offhook.dialects.choose import DIALECTS, HEADER
 from offhook.node.record import AnswerRecord
 from offhook.observe.hooks import TurnDetails
 from offhook.observe.logs import TurnLog
 from offhook.server.build import TESTLINE
-from offhook.server.capture import SECRET_HEADERS, SECRET_PARAMETERS
+from offhook.server.capture import SECRET_HEADERS
 from offhook.testing import live_server, scripted_upstream
 from offhook.upstream.translate import PASSED_ON
 from scripts import docs as generated
@@ -217,7 +217,7 @@ def test_every_thing_has_a_heading(document: str, names: list[str]) -> None:
 
 def test_what_is_masked_and_passed_on_is_named() -> None:
     """The documents name each header and parameter that is masked, and each field that a model service is given."""
-    assert (SECRET_HEADERS | SECRET_PARAMETERS) - set(documents.code(DOCS / "logs.md")) == set()
+    assert (SECRET_HEADERS | KEY_PARAMETERS) - set(documents.code(DOCS / "logs.md")) == set()
     assert set(PASSED_ON) - set(documents.code(DOCS / "agents.md")) == set()
     assert HEADER in " ".join(documents.code(DOCS / "dialects.md"))
 

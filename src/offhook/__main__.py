@@ -1,5 +1,5 @@
 """``python -m offhook``: the same as the ``offhook`` command."""
 
-from offhook.cli.main import main
+from offhook.cli.entry import main
 
 main()

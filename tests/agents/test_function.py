@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from offhook.agents.function import to_event
+from offhook.agents.values import to_event
 from offhook.errors import AgentError, AgentValueError
 from offhook.events import Command, Event, Finish, Text, ToolCall, Turn, Usage
 from tests.doubles import forever, play

@@ -136,6 +136,28 @@ def test_without_a_key_one_is_made_shown_once_and_kept(folder: Path) -> None:
         assert server.stop() == 0
 
 
+def test_a_first_start_that_fails_makes_no_key(folder: Path) -> None:
+    """The key is still shown by the first start that works."""
+    refused(folder, "nosuch:reply", "--data-dir", "data")
+    assert not (folder / "data" / "api-key").exists()
+
+
+def test_a_key_in_the_upstream_s_address_is_not_shown(folder: Path) -> None:
+    """The greeting names the model service without its query."""
+    with serve(folder, "--upstream", "http://127.0.0.1:9/v1?api-key=sk-query") as server:
+        pass
+    assert "http://127.0.0.1:9/v1" in server.out
+    assert "sk-query" not in server.out + server.err
+
+
+def test_a_refused_key_leaves_a_line_in_the_log(folder: Path) -> None:
+    """Who is called at night sees that somebody came with a wrong key, and not which."""
+    with serve(folder, "--api-key", "right-key") as server:
+        assert request(server.base_url, chat_body("hello"), {"Authorization": "Bearer wrong-key"}).status == 401
+    assert "a request was refused: 401 invalid_api_key request=req_" in server.err
+    assert "wrong-key" not in server.err
+
+
 def test_the_environment_and_the_file_are_read(folder: Path) -> None:
     """Settings may come from OFFHOOK_ variables and from ./offhook.toml, the agent too."""
     (folder / "offhook.toml").write_text('model_id = "abc"\napi_key = "from-file"\nport = 1\n')
@@ -156,6 +178,7 @@ def test_show_prints_what_came_and_what_went_back(folder: Path) -> None:
     assert "You said: " in server.out
     assert len(list((folder / "kept").iterdir())) == 1
     assert "k-one" not in server.out + server.err
+    assert "Traceback" not in server.err
 
 
 def test_no_auth_lets_in_without_a_key(folder: Path) -> None:

@@ -45,9 +45,16 @@ class Shown:
             self._changed.notify_all()
 
     def wait(self, count: int = 1) -> str:
+        """Give the last of so many exchanges: its request and its reply."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.texts) >= count, PATIENCE)
-            return self.texts[-1]
+            assert self._changed.wait_for(lambda: len(self.texts) >= 2 * count, PATIENCE)
+            return "".join(self.texts[-2:])
+
+    def wait_for_a_request(self) -> str:
+        """Give the first request, whether or not it has been answered."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: bool(self.texts), PATIENCE)
+            return self.texts[0]
 
 
 def captured(folder: Path) -> list[dict[str, Any]]:
@@ -66,7 +73,7 @@ def test_show_prints_the_request_and_the_reply() -> None:
     assert "    x-platform: ims\n" in text
     assert '"content": "你好"' in text
     assert '"sentenceId": 3' in text
-    assert "<-- 200 (complete)\n" in text
+    assert f"<-- 200 (complete) to POST {CHAT}\n" in text
     assert "    content-type: text/event-stream; charset=utf-8\n" in text
     assert '{"content":"You said: "}' in text
     assert "data: [DONE]" in text
@@ -81,6 +88,18 @@ def test_show_prints_bodies_that_are_no_json_as_they_are() -> None:
     assert "{'model': 'abc'}" in text
     assert "<-- 400 (complete)" in text
     assert "Python literal" in text
+
+
+def test_a_request_is_shown_before_it_is_answered() -> None:
+    """While the agent is still silent one sees what the platform asked."""
+    shown = Shown()
+    with live_server(agent, api_key=KEY, show=shown) as server, Wire(server.base_url) as wire:
+        wire.ask(chat_body("wait"), {"Authorization": f"Bearer {KEY}"})
+        text = shown.wait_for_a_request()
+        wire.read_until(b"Waiting.")
+        assert server.live == 1
+    assert '"content": "wait"' in text
+    assert "<--" not in text
 
 
 def test_what_is_shown_cannot_command_the_terminal() -> None:
@@ -118,7 +137,7 @@ def test_no_secret_is_shown_or_kept(tmp_path: Path, headers: dict[str, str], que
         request(server.base_url, chat_body(), headers, path=CHAT + query)
         shown.wait()
     [file] = folder.iterdir()
-    for text in (*shown.texts, file.read_text("utf-8")):
+    for text in ("".join(shown.texts), file.read_text("utf-8")):
         assert KEY not in text
         assert "secret" not in text
         assert "***" in text

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from typing_extensions import override
 
+from offhook.clock import SystemClock
 from offhook.errors import TurnOver
 from offhook.events import Command, Finish, Text, ToolCall, Usage
+from offhook.turns.reply import Reply
 from tests.doubles import Listener, new_reply
 
 if TYPE_CHECKING:
@@ -166,3 +168,27 @@ async def test_drain_returns_at_once_when_nobody_is_blocked() -> None:
     await reply.drain()
     reply.attach(Listener())
     await reply.drain()
+
+
+def test_a_reader_that_cannot_write_the_end_is_given_a_failure() -> None:
+    """A finish that a reader raises on becomes a failed one, so that its client is answered."""
+
+    class Breaking:
+        def __init__(self) -> None:
+            self.finishes: list[Finish] = []
+
+        blocked = False
+
+        def read(self, events: Sequence[Event]) -> None:
+            self.finishes.extend(event for event in events if isinstance(event, Finish))
+            if self.finishes and self.finishes[-1].reason != "failed":
+                raise TypeError("cannot be written")
+
+        async def drain(self) -> None:
+            """Nothing waits."""
+
+    reply, reader = Reply(SystemClock()), Breaking()
+    reply.attach(reader)
+    reply.close(Finish("stop"))
+    assert [finish.reason for finish in reader.finishes] == ["stop", "failed"]
+    assert reply.finish is reply.events[-1] is reader.finishes[-1]

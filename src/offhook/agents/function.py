@@ -16,8 +16,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from offhook.agents.pool import DaemonPool
-from offhook.errors import AgentValueError
-from offhook.events import Command, Event, Finish, Text, ToolCall, Usage
+from offhook.agents.values import to_event
+from offhook.errors import SetupError
+from offhook.events import Finish
 
 if TYPE_CHECKING:
     from offhook.agents.base import ReplyWriter
@@ -28,18 +29,15 @@ _BURST = 16
 # How many values a plain function may be ahead of the client.
 _AHEAD = 64
 
-_EXAMPLE = """\
-An agent gives strings and events, for example:
-
-    async def reply(turn):
-        yield "Goodbye."
-        yield turn.hangup()"""
-
 
 class FunctionAgent:
-    """Runs a user's function. ``threads`` bounds how many plain functions run at once."""
+    """Runs a user's function. ``threads`` bounds how many plain functions run at once.
+
+    Raises SetupError when the function does not take a turn alone.
+    """
 
     def __init__(self, function: Callable[[Turn], Any], *, threads: int = 32) -> None:
+        _check_signature(function)
         self._function = function
         self._threads = threads
         self._pool: DaemonPool | None = None
@@ -88,6 +86,16 @@ class FunctionAgent:
             bridge.cancel()
 
 
+def _check_signature(function: Callable[[Turn], Any]) -> None:
+    try:
+        inspect.signature(function).bind(object())
+    except TypeError as error:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise SetupError(f"The agent {name} must take the turn and nothing else ({error}): def {name}(turn).") from None
+    except ValueError:
+        return  # Something in C that does not tell.
+
+
 def _async_call(function: Callable[..., Any]) -> bool:
     """Tell whether it is an object whose ``__call__`` is async, or a partial of an async function."""
     call = function.func if isinstance(function, partial) else type(function).__dict__.get("__call__")
@@ -129,22 +137,6 @@ class _Pen:
         if self._count % _BURST == 0:
             await asyncio.sleep(0)
         return True
-
-
-def to_event(value: Any) -> Event:
-    """Give the event for what an agent gave.
-
-    Raises AgentValueError when it is none; the message shows what to write.
-    """
-    if isinstance(value, str):
-        return Text(value)
-    if isinstance(value, Text | ToolCall | Command | Usage | Finish):
-        return value
-    if value is None:
-        raise AgentValueError(f"The agent gave None: a branch without a yield or return?\n{_EXAMPLE}")
-    if isinstance(value, bytes):
-        raise AgentValueError(f"The agent gave bytes; decode them first: yield data.decode().\n{_EXAMPLE}")
-    raise AgentValueError(f"The agent gave {type(value).__name__}, which is neither text nor an event.\n{_EXAMPLE}")
 
 
 def _values(result: Any) -> Iterable[Any]:

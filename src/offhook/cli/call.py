@@ -158,10 +158,12 @@ async def _converse(node: LLMNode, options: CallOptions, view: View, script: Scr
 
 async def _talk(call: Call, source: Source, view: View, base_url: str, *, typed: bool) -> int:
     """Play every line; ``typed`` means that a person types them and may cut in with Enter."""
-    failed = False
+    failed = cut = False
     while call.ended is None:
-        if typed:
+        # After a barge-in the line that cut in is still to be read: an empty one, or what is said next.
+        if typed and not cut:
             view.prompt()
+        cut = False
         line = await source.next()
         if line is None or line.strip() == HANGUP:
             call.hang_up()
@@ -177,6 +179,7 @@ async def _talk(call: Call, source: Source, view: View, base_url: str, *, typed:
         finally:
             source.on_arrival = None
         view.turn(turn)
+        cut = typed and turn.interrupted
         if turn.answer.error is not None:
             failed = True
             complain(advice(turn.answer.error, base_url))

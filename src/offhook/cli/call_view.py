@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from offhook.client.address import without_query
 from offhook.errors import EndpointError, EndpointUnreachable, OffhookError
 from offhook.node import AnswerRecord, Call, CallTurn
 
@@ -61,7 +62,7 @@ def advice(error: OffhookError, base_url: str) -> str:
         return f"{message}. Give a ModelId that this server knows with --model-id."
     if status in (404, 405):
         return (
-            f"{message}. Check the base URL {base_url}: '/chat/completions' is appended to it, "
+            f"{message}. Check the base URL {without_query(base_url)}: '/chat/completions' is appended to it, "
             "and most servers want it to end in /v1."
         )
     return f"{message}."
@@ -85,7 +86,7 @@ class PersonView:
         self._open = False
 
     def begin(self, base_url: str, model_id: str) -> None:
-        self._say(f"Calling {base_url}, model {model_id}.", "dim")
+        self._say(f"Calling {without_query(base_url)}, model {model_id}.", "dim")
         if self._console.is_terminal:
             self._say(
                 "Type what the caller says. Enter during a reply cuts in; /hangup or Ctrl-D ends the call.", "dim"

@@ -16,12 +16,13 @@ from rich.text import Text
 from offhook.cli.options import given, with_settings
 from offhook.clock import SystemClock
 from offhook.config import FIELDS, SECRETS, Loaded, Settings, load
+from offhook.dialects.base import KEY_PARAMETERS
 from offhook.server.build import build_line
-from offhook.server.capture import MASK, SECRET_PARAMETERS
+from offhook.server.capture import MASK
 from offhook.server.edge import edge_of
 
 # A key in the query of a URL, as in https://host/v1?api-key=k.
-_KEY = re.compile(rf"([?&](?:{'|'.join(sorted(SECRET_PARAMETERS))})=)[^&#\s]*", re.IGNORECASE)
+_KEY = re.compile(rf"([?&](?:{'|'.join(sorted(KEY_PARAMETERS))})=)[^&#\s]*", re.IGNORECASE)
 
 _EXAMPLES = """Show every setting of serve, its value, and where it came from.
 

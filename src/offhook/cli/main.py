@@ -56,5 +56,3 @@ def main() -> None:
     except OffhookError as error:
         sys.stderr.write(f"offhook: {error}\n")
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)

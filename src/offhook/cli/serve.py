@@ -11,13 +11,15 @@ import typer
 from rich.console import Console
 
 from offhook.cli.options import given, with_settings
+from offhook.client.address import without_query
 from offhook.clock import SystemClock
 from offhook.config import Settings, load
+from offhook.errors import SetupError
 from offhook.observe.logs import set_up
 from offhook.server.build import build_line
 from offhook.server.directory import ANY_MODEL
 from offhook.server.edge import edge_of
-from offhook.server.keyfile import own_key
+from offhook.server.keyfile import OwnKey, own_key
 from offhook.server.listen import base_url_of, listening
 from offhook.server.run import run
 
@@ -54,24 +56,24 @@ def _serve(
     set_up(settings.log_level)
     clock = SystemClock()
     console = Console(highlight=False, soft_wrap=True)
-    keys = tuple(settings.api_key)
-    key_line = "the one given (not shown)"
-    if settings.no_auth:
-        key_line = "any (the server was started with --no-auth)"
-    elif not keys:
-        own = own_key(Path(settings.data_dir))
-        keys = (own.key,)
-        key_line = own.key if own.created else f"the one kept in {own.path}"
-    line = build_line(settings, keys=keys, clock=clock, show=_print)
-    edge = edge_of(settings)
-    with listening(settings) as listener:
-        run(
-            line,
-            listener,
-            stop_timeout=settings.stop_timeout,
-            edge=edge,
-            on_started=lambda: _greet(console, settings, key_line, listener),
-        )
+    own = None if settings.api_key or settings.no_auth else own_key(Path(settings.data_dir))
+    keys = tuple(settings.api_key) if own is None else (own.key,)
+    try:
+        line = build_line(settings, keys=keys, clock=clock, show=_print)
+        edge = edge_of(settings)
+        with listening(settings) as listener:
+            run(
+                line,
+                listener,
+                stop_timeout=settings.stop_timeout,
+                edge=edge,
+                on_started=lambda: _greet(console, settings, own, listener),
+            )
+    except SetupError:
+        if own is not None and own.created:
+            # Nobody has seen it: the first start that works makes one and shows it.
+            own.path.unlink(missing_ok=True)
+        raise
 
 
 _serve.__name__ = "serve"
@@ -79,7 +81,10 @@ _serve.__doc__ = _EXAMPLES
 serve = with_settings(_serve)
 
 
-def _greet(console: Console, settings: Settings, key_line: str, listener: socket.socket) -> None:
+def _greet(console: Console, settings: Settings, own: OwnKey | None, listener: socket.socket) -> None:
+    key_line = "any (the server was started with --no-auth)" if settings.no_auth else "the one given (not shown)"
+    if own is not None:
+        key_line = own.key if own.created else f"the one kept in {own.path}"
     console.print(f"offhook answers with {_who(settings)}. Paste into the workflow's LLM node:", markup=False)
     model = ", ".join([*settings.agents, *settings.model_id]) or f"any name, for example {ANY_MODEL}"
     console.print(f"  ModelId   {model}", markup=False)
@@ -94,7 +99,7 @@ def _greet(console: Console, settings: Settings, key_line: str, listener: socket
 
 def _who(settings: Settings) -> str:
     if settings.upstream:
-        return f"the model service at {settings.upstream}"
+        return f"the model service at {without_query(settings.upstream)}"
     if settings.agent:
         return f"the agent {settings.agent}"
     return f"{len(settings.agents)} agents" if settings.agents else "the built-in test line"

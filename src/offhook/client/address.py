@@ -29,6 +29,11 @@ def address(base_url: str, path: str) -> URL:
     return url.with_path(url.raw_path.rstrip("/") + path, encoded=True, keep_query=True)
 
 
+def without_query(base_url: str) -> str:
+    """Give a base URL as it may be shown: its query may hold a key."""
+    return base_url.partition("?")[0]
+
+
 def bearer(api_key: str | None) -> dict[str, str]:
     """Give the header that carries the key, none without one. Raises SetupError when a header cannot hold it."""
     if not api_key:

@@ -13,7 +13,8 @@ from offhook.wire.chat import CallDelta, ChatRequest, text_of
 # What is written to the stream for an event: text, or a whole tool call.
 Piece: TypeAlias = str | CallDelta
 
-KEY_PARAMETERS = frozenset({"api-key", "api_key"})
+# Query parameters that hold a key; never shown, kept or handed to an agent.
+KEY_PARAMETERS = frozenset({"api-key", "api_key", "key", "token", "access_token"})
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -64,7 +65,7 @@ def write_openai(event: Event, options: Options) -> tuple[Piece, ...]:
         return (event.text,) if event.text else ()
     if isinstance(event, ToolCall):
         return (CallDelta(name=event.name, arguments=event.arguments or "{}", id=event.id),)
-    if isinstance(event, Command):
+    if isinstance(event, Command) and event.name == "hangup":
         return (CallDelta(name=options.hangup_function, arguments="{}", id=""),)
     return ()
 

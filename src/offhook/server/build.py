@@ -19,7 +19,7 @@ from offhook.errors import SetupError
 from offhook.observe.logs import TurnLog
 from offhook.server.app import ModelsDoor, make_router
 from offhook.server.auth import Keys
-from offhook.server.capture import Sink, Tap, capture_to, show_on
+from offhook.server.capture import Sink, Tap, capture_to, show_reply_on, show_request_on
 from offhook.server.chat import ChatDoor
 from offhook.server.directory import Directory
 from offhook.server.line import Line
@@ -57,6 +57,8 @@ def build_line(
             f"--no-auth lets everybody in, so it works on a loopback address only, not on {settings.host}. "
             "Leave it out: a key is made by itself."
         )
+    if settings.no_auth and settings.api_key:
+        raise SetupError("--no-auth lets everybody in, so a key beside it would mean nothing; leave one out.")
     if not settings.no_auth and not (keys and all(keys)):
         raise SetupError("A key is empty, so nobody could call; give one with --api-key, or leave the option out.")
     directory = make_directory(settings, clock=clock, function=function, load=load)
@@ -78,11 +80,13 @@ def build_line(
         clock=clock,
     )
     sinks: list[Sink] = []
+    arrivals: list[Sink] = []
     if settings.show:
-        sinks.append(show_on(show))
+        arrivals.append(show_request_on(show))
+        sinks.append(show_reply_on(show))
     if settings.capture:
         sinks.append(capture_to(Path(settings.capture)))
-    line.app = Tap(router, sinks, clock) if sinks else router
+    line.app = Tap(router, sinks, clock, arrivals=arrivals) if sinks else router
     return line
 
 

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
+from offhook.dialects.base import KEY_PARAMETERS
 from offhook.errors import SetupError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from offhook.clock import Clock
 
 SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "cookie", "proxy-authorization"})
-SECRET_PARAMETERS = frozenset({"api-key", "api_key", "key", "token", "access_token"})
 MASK = "***"
 _SCHEMES = frozenset({"bearer", "basic", "digest", "token", "apikey"})
 
@@ -55,30 +55,42 @@ class Exchange(msgspec.Struct):
 
 Sink = Callable[[Exchange], None]
 
+# Bytes that are kept of one reply: an agent may talk for ever.
+MOST_KEPT = 8 * 1024 * 1024
+
 
 class Tap:
-    """Stands in front of the application and hands each exchange, when it is over, to the sinks."""
+    """Stands in front of the application and hands each exchange over.
 
-    def __init__(self, app: ASGIApp, sinks: Sequence[Sink], clock: Clock) -> None:
+    ``arrivals`` get it when its request is there, ``sinks`` when it has ended.
+    """
+
+    def __init__(self, app: ASGIApp, sinks: Sequence[Sink], clock: Clock, *, arrivals: Sequence[Sink] = ()) -> None:
         self._app = app
         self._sinks = tuple(sinks)
+        self._arrivals = tuple(arrivals)
         self._clock = clock
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="offhook-capture")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            if scope["type"] == "lifespan":
-                # In a thread: what is still to be written must not hold up the loop.
-                await asyncio.to_thread(self._writer.shutdown)
+            await self._app(scope, receive, self._before_the_end(send))
             return
         exchange = _begin(scope, self._clock.now())
-        complete = False
+        complete = arrived = False
+
+        def arrive() -> None:
+            nonlocal arrived
+            if not arrived:
+                arrived = True
+                self._submit(self._arrivals, exchange)
 
         async def heard() -> Message:
             message = await receive()
             if message["type"] == "http.request":
                 exchange.body += message.get("body", b"")
+                if not message.get("more_body", False):
+                    arrive()
             elif not complete:
                 exchange.ended = "the client disconnected"
             return message
@@ -89,15 +101,31 @@ class Tap:
                 exchange.status = message["status"]
                 exchange.reply_headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in message["headers"]]
             else:
-                exchange.reply += message.get("body", b"")
+                exchange.reply += message.get("body", b"")[: MOST_KEPT - len(exchange.reply)]
                 complete = not message.get("more_body", False)
             await send(message)
 
         try:
             await self._app(scope, heard, sent)
         finally:
-            for sink in self._sinks:
-                self._writer.submit(_take, sink, exchange)
+            # A request that was refused before its body was read is told of now.
+            arrive()
+            self._submit(self._sinks, exchange)
+
+    def _before_the_end(self, send: Send) -> Send:
+        """Give a ``send`` that writes what is still to be written before the server is told that all is over."""
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                # In a thread: it must not hold up the loop.
+                await asyncio.to_thread(self._writer.shutdown)
+            await send(message)
+
+        return sent
+
+    def _submit(self, sinks: Sequence[Sink], exchange: Exchange) -> None:
+        for sink in sinks:
+            self._writer.submit(_take, sink, exchange)
 
 
 def _take(sink: Sink, exchange: Exchange) -> None:
@@ -115,7 +143,7 @@ def _begin(scope: Scope, received: float) -> Exchange:
     return Exchange(
         method=scope["method"],
         path=scope["path"],
-        query=[(name, MASK if name.lower() in SECRET_PARAMETERS else value) for name, value in query],
+        query=[(name, MASK if name.lower() in KEY_PARAMETERS else value) for name, value in query],
         headers=[(name, _masked(value) if name in SECRET_HEADERS else value) for name, value in headers],
         received=received,
     )
@@ -177,23 +205,31 @@ def capture_to(folder: Path) -> Sink:
     return write
 
 
-def show_on(write: Callable[[str], None]) -> Sink:
-    """Give a sink that writes each exchange as text for a person."""
+def show_request_on(write: Callable[[str], None]) -> Sink:
+    """Give a sink that writes a request as text for a person."""
 
     def show(exchange: Exchange) -> None:
         query = f"?{urlencode(exchange.query, safe='*')}" if exchange.query else ""
         body = _readable(exchange.body)
-        lines = [
-            f"--> {exchange.method} {exchange.path}{query}",
-            *(f"    {name}: {value}" for name, value in exchange.headers),
-            "",
-            body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2),
-            "",
-            f"<-- {exchange.status or 'no answer'} ({exchange.ended})",
-            *(f"    {name}: {value}" for name, value in exchange.reply_headers),
-            "",
-            exchange.reply.decode("utf-8", "replace"),
-        ]
-        write(_CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", "\n".join(lines)) + "\n")
+        shown = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2)
+        write(_harmless([f"--> {exchange.method} {exchange.path}{query}", *_lines(exchange.headers), "", shown, ""]))
 
     return show
+
+
+def show_reply_on(write: Callable[[str], None]) -> Sink:
+    """Give a sink that writes what went back as text for a person."""
+
+    def show(exchange: Exchange) -> None:
+        first = f"<-- {exchange.status or 'no answer'} ({exchange.ended}) to {exchange.method} {exchange.path}"
+        write(_harmless([first, *_lines(exchange.reply_headers), "", exchange.reply.decode("utf-8", "replace")]))
+
+    return show
+
+
+def _lines(headers: Sequence[tuple[str, str]]) -> list[str]:
+    return [f"    {name}: {value}" for name, value in headers]
+
+
+def _harmless(lines: Sequence[str]) -> str:
+    return _CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", "\n".join(lines)) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import stat
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from offhook.config import Settings
 
 BACKLOG = 2048
+_ADVICE = {
+    errno.EADDRINUSE: "Stop the other program, or choose another with --port (0 takes a free one).",
+    errno.EADDRNOTAVAIL: "It is no address of this machine: choose another with --host.",
+    errno.EACCES: "Ports below 1024 are for root: choose another with --port.",
+}
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -39,10 +45,8 @@ def bind(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise SetupError(
-            f"Port {port} on {host} cannot be used: {error.strerror}. "
-            "Stop the other program, or choose another with --port (0 takes a free one)."
-        ) from None
+        advice = _ADVICE.get(error.errno or 0, "Choose another with --host and --port.")
+        raise SetupError(f"Port {port} on {host} cannot be used: {error.strerror}. {advice}") from None
     listener.setblocking(False)
     return listener
 

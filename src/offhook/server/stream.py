@@ -50,6 +50,7 @@ class _Reader:
         self._usage: Usage | None = None
         self._said: list[str] = []
         self._call_ids: set[str] = set()
+        self._over = False
         self.id = clock.new_id("chatcmpl-")
         self.created = int(clock.now())
 
@@ -94,7 +95,9 @@ class StreamReader(_Reader):
         chunks: list[bytes] = []
         for event in events:
             if isinstance(event, Finish):
-                self._finish(event, chunks)
+                if not self._over:
+                    self._finish(event, chunks)
+                self._over = True
                 return
             chunks.extend(map(self._chunk, self._pieces(event)))
         if chunks:
@@ -141,7 +144,9 @@ class CompletionReader(_Reader):
     def read(self, events: Sequence[Event]) -> None:
         for event in events:
             if isinstance(event, Finish):
-                self._finish(event)
+                if not self._over:
+                    self._finish(event)
+                self._over = True
                 return
             for piece in self._pieces(event):
                 if isinstance(piece, str):

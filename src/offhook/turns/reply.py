@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from offhook.errors import TurnOver
+from offhook.errors import AgentError, TurnOver
 from offhook.events import Command, Event, Finish, Text, ToolCall
 
 if TYPE_CHECKING:
@@ -78,7 +78,15 @@ class Reply:
         if self.finish is None:
             # Over before the readers hear of it: one that leaves from within its read would otherwise end it again.
             self.finish = finish
-            self._append((finish,))
+            try:
+                self._append((finish,))
+            except Exception as cause:
+                # A reader could not write it: its client must not wait for an end that never comes.
+                failure = AgentError("The reply could not be written; the server's log says where.")
+                failure.__cause__ = cause
+                self.finish = self.events[-1] = Finish("failed", failure)
+                for reader in tuple(self._readers):
+                    reader.read((self.finish,))
 
     async def drain(self) -> None:
         """Return when every reader can take more."""

@@ -1,0 +1,69 @@
+"""What an agent gave, as an event: checked here, so that a mistake is told and never reaches the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from offhook.errors import AgentValueError
+from offhook.events import Command, Event, Finish, Text, ToolCall, Usage
+
+_EXAMPLE = """\
+An agent gives strings and events, for example:
+
+    async def reply(turn):
+        yield "Goodbye."
+        yield turn.hangup()"""
+
+_REASONS = ("stop", "length", "tool_calls", "content_filter")
+
+
+def to_event(value: Any) -> Event:
+    """Give the event for what an agent gave.
+
+    Raises AgentValueError when it is none, or is one with a wrong field; the message shows what to write.
+    """
+    if isinstance(value, str):
+        return Text(value)
+    if isinstance(value, Text | ToolCall | Command | Usage | Finish):
+        wrong = _what_is_wrong(value)
+        if wrong is None:
+            return value
+        raise AgentValueError(f"The agent gave {wrong}.\n{_EXAMPLE}")
+    if value is None:
+        raise AgentValueError(f"The agent gave None: a branch without a yield or return?\n{_EXAMPLE}")
+    if isinstance(value, bytes):
+        raise AgentValueError(f"The agent gave bytes; decode them first: yield data.decode().\n{_EXAMPLE}")
+    raise AgentValueError(f"The agent gave {type(value).__name__}, which is neither text nor an event.\n{_EXAMPLE}")
+
+
+def _what_is_wrong(event: Event) -> str | None:
+    """Say what is wrong with an event's fields, None for nothing: the structs themselves do not look."""
+    match event:
+        case Text(text):
+            return None if isinstance(text, str) else f"Text({type(text).__name__}); write Text(str(...))"
+        case ToolCall():
+            return _wrong_call(event)
+        case Command(name):
+            return None if name == "hangup" else f"Command({name!r}); there is turn.hangup()"
+        case Usage(prompt, completion):
+            good = all(type(count) is int and count >= 0 for count in (prompt, completion))
+            return None if good else "a Usage whose counts are not whole numbers from 0 up"
+        case Finish(reason, error):
+            good = reason in _REASONS and error is None
+            return None if good else f"Finish({reason!r}); there are: {', '.join(_REASONS)}"
+
+
+def _wrong_call(call: ToolCall) -> str | None:
+    if not isinstance(call.name, str) or not call.name:
+        return "a ToolCall without a name"
+    if not isinstance(call.id, str):
+        return f"a ToolCall whose id is {type(call.id).__name__}, not str"
+    if not isinstance(call.arguments, str):
+        return "a ToolCall whose arguments are no JSON text; write ToolCall(name, json.dumps({...}))"
+    try:
+        msgspec.json.decode(call.arguments or "{}")
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return "a ToolCall whose arguments are not valid JSON; write ToolCall(name, json.dumps({...}))"
+    return None

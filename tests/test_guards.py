@@ -55,7 +55,11 @@ def outcomes(pytester: pytest.Pytester) -> dict[str, str]:
     """Run the offenders in a process of their own and give what became of each."""
     pytester.makeconftest(CONFTEST.read_text("utf-8"))
     pytester.makepyfile(test_offenders=OFFENDERS)
-    pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.makeini(
+        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+        # conftest.py takes the tap from here.
+        f"pythonpath = {CONFTEST.parent.parent}\n"
+    )
     result = pytester.runpytest_subprocess("-rA", "-p", "no:cacheprovider")
     words = [line.split() for line in result.outlines]
     seen: dict[str, str] = {}

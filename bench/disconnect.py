@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.procs import Server
     from bench.upstream import Upstream
 
-BOUND_MS = 10.0
+BOUND_MS = 5.0
 WORKERS = 8
 ROUNDS = 800
 _PACE_MS = 20

@@ -102,6 +102,26 @@ def disconnect_grids(result: dict[str, Any]) -> list[Grid]:
     return [Grid("From the disconnect to the end", head, rows, note)]
 
 
+def _targets(result: dict[str, Any]) -> str:
+    """Say whether the targets of the streams and the memory are met, each with its figure."""
+    told = []
+    for row in result["rows"]:
+        if row["streams"] == TARGET_STREAMS and row["target"] in ("python", "model"):
+            median = row["added_ms"]["p50"]
+            what = f"added first token, {NAMES[row['target']]}, {TARGET_STREAMS} streams"
+            told.append((what, median, TARGET_ADDED_MS, "ms"))
+    told.extend(
+        (f"memory, {NAMES[row['target']]}", row["kib_per_stream"], TARGET_KIB, "KiB a stream")
+        for row in result["memory"]
+        if row["target"] in ("python", "model")
+    )
+    lines = [
+        f"{what} {figure:.2f} {unit} (target under {target:g}): {'met' if figure < target else 'NOT met'}"
+        for what, figure, target, unit in told
+    ]
+    return "Targets: " + "; ".join(lines) + "."
+
+
 def stream_grids(result: dict[str, Any]) -> list[Grid]:
     """Give the tables of the paced streams, their first frames and their memory."""
     rows = [
@@ -137,8 +157,8 @@ def stream_grids(result: dict[str, Any]) -> list[Grid]:
         f"nginx: {result['nginx']}. Times are p50 / p99. 'Added' is the first token's time less that of the upstream "
         "without anything between; for the Python agent, which has no upstream, the whole of it. One stream alone "
         "finds the core's caches cold at every event. A row with '!' is spoilt: the driver itself was the limit, or "
-        "other programs took the server's core."
-    )
+        "other programs took the server's core. "
+    ) + _targets(result)
     bounds = [f"< {bound} ms" for bound in result["bounds_ms"]]
     frames = [[NAMES[row["target"]], *map(str, row["counts"])] for row in result["first_frames"]]
     memory = [
@@ -157,6 +177,11 @@ def stream_grids(result: dict[str, Any]) -> list[Grid]:
         Grid("Memory of an open stream", ["through", "streams", "idle MiB", "KiB/stream"], memory),
     ]
 
+
+# Targets of the model and Python agents: the median added first token, and the memory of an open stream.
+TARGET_STREAMS = 100
+TARGET_ADDED_MS = 1.5
+TARGET_KIB = 40.0
 
 NAMES = {"direct": "nothing", "nginx": "nginx", "python": "Python agent", "model": "model agent"}
 GRIDS = {"disconnect": disconnect_grids, "stream": stream_grids}

@@ -56,6 +56,14 @@ def test_every_field_can_be_read(field: str) -> None:
     assert found == {name: "+49 30 123" if name == field else None for name in FIELDS}
 
 
+@pytest.mark.parametrize(("sent", "read_as"), [("王".encode(), "王"), (b"caf\xe9", "café"), (b"plain", "plain")])
+def test_a_header_is_read_as_utf8_where_it_is(sent: bytes, read_as: str) -> None:
+    """HTTP hands headers on as Latin-1; platforms send UTF-8."""
+    came = arrival()
+    came = Arrival(came.request, {"x-callee": sent.decode("latin-1")}, {})
+    assert apply(Options(callee="header:X-Callee"), came, DIALECTS["plain"].read(came)).call.callee == read_as
+
+
 def test_user_data_may_be_an_object() -> None:
     """User data from the body is kept parsed and as its JSON text."""
     call = read("plain", user_data="body:custom.data").call

@@ -100,6 +100,40 @@ def test_leaving_before_the_whole_body_came_starts_nothing(leave: Callable[[Wire
     assert holder.began.acquire(blocking=False) is False
 
 
+@pytest.mark.parametrize("leave", LEAVE)
+@pytest.mark.parametrize("size", [1_000, 200_000])
+def test_leaving_is_seen_behind_a_waiting_request(leave: Callable[[Wire], None], size: int) -> None:
+    """A request that waits on the connection, however large its body, does not hide that the client has gone."""
+    holder = Holder()
+    with live_server(holder.reply) as server:
+        wire = Wire(server.base_url)
+        wire.ask(chat_body("0"))
+        wait(holder.began)
+        wire.ask(chat_body("x" * size))
+        leave(wire)
+        wait(holder.ended)
+        [details] = server.wait_for_turns(1)
+        assert details.reason == "cancelled"
+
+
+def test_more_than_may_wait_is_refused_after_the_reply() -> None:
+    """A body of two megabytes behind a live reply gets its 413 once that has ended."""
+    go = threading.Event()
+
+    async def reply(turn: Turn) -> AsyncIterator[str]:
+        yield "One."
+        await asyncio.to_thread(go.wait, PATIENCE)
+        yield " Two."
+
+    with live_server(reply) as server, Wire(server.base_url) as wire:
+        wire.ask(chat_body("1"))
+        wire.read_until(b"One.")
+        wire.ask(chat_body("x" * 2_000_000))
+        go.set()
+        assert check_http(wire.read_response()).status == 200
+        assert check_http(wire.read_response()).status == 413
+
+
 def test_leaving_after_the_end_is_no_cancellation() -> None:
     """A client that has read [DONE] and goes has had a whole reply."""
 

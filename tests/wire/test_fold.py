@@ -244,3 +244,13 @@ def test_any_chunk_is_read(choices: list[object], usage: object) -> None:
     except WireError:
         return
     assert (fold.text, fold.reasoning, fold.finish_reason) == (step.text, step.reasoning, step.finish_reason)
+
+
+def test_a_long_reply_is_not_copied_for_every_chunk() -> None:
+    """Thirty megabytes in thousands of chunks are read well within the time limit of a test."""
+    fold = Fold()
+    piece = "x" * 1_000
+    data = chunk({"content": piece})
+    for _ in range(30_000):
+        fold.feed(data)
+    assert len(fold.text) == 30_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from offhook.agents.prompt import check, fill_in
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from offhook.agents.base import ReplyWriter
     from offhook.events import Event, Turn
     from offhook.upstream.spec import UpstreamSpec
+
+
+# After so many reads the loop gets its turn: a service that says everything at once never makes us wait.
+_BURST = 16
 
 
 class ModelAgent:
@@ -39,11 +44,15 @@ class ModelAgent:
         body = request_body(turn, model=self._spec.model, system_prompt=prompt)
         translator = Translator()
         async with self._upstream.attempt(body) as attempt:
+            reads = 0
             while not translator.done:
                 read = await attempt.read()
                 if read is None:
                     break
                 await _write(translator.feed(read), reply)
+                reads += 1
+                if reads % _BURST == 0:
+                    await asyncio.sleep(0)
             # The last words have been passed on; tool calls and the end are not held up by the end of the body.
             await _write(translator.flush(), reply)
             await attempt.finish()

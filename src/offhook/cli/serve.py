@@ -102,7 +102,7 @@ def _who(settings: Settings) -> str:
         return f"the model service at {without_query(settings.upstream)}"
     if settings.agent:
         return f"the agent {settings.agent}"
-    return f"{len(settings.agents)} agents" if settings.agents else "the built-in test line"
+    return f"the agents of {len(settings.agents)} ModelIds" if settings.agents else "the built-in test line"
 
 
 def _print(text: str) -> None:

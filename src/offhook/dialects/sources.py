@@ -56,10 +56,20 @@ def _look_up(source: str, arrival: Arrival) -> Any:
     place, _, name = source.partition(":")
     name = name.strip()
     if place == "header":
-        return arrival.headers.get(name.lower())
+        return _as_utf8(arrival.headers.get(name.lower()))
     if place == "query":
         return arrival.query.get(name)
     value: Any = arrival.request.body
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
+
+
+def _as_utf8(value: str | None) -> str | None:
+    """Give a header's value, which is read as Latin-1, as the UTF-8 that it mostly is."""
+    if value is None or value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value

@@ -64,7 +64,7 @@ class Gathering:
     @property
     def useful(self) -> bool:
         """Tell whether text or a tool call has come."""
-        return bool(self._fold.text or self._fold.calls)
+        return self._fold.useful
 
     def feed(self, events: Iterable[ServerEvent]) -> list[str]:
         """Take the next events and give the pieces of text in them. Never raises: what is wrong becomes ``error``."""

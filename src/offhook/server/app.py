@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route, Router
 from typing_extensions import override
 
-from offhook.errors import UnknownPath
+from offhook.errors import Stopping, UnknownPath
 from offhook.server.answers import answer, json_messages
 from offhook.server.door import Door, Visit, read_visit, refused
 from offhook.wire.models import encode_list, encode_one
@@ -63,10 +63,8 @@ class ReadyDoor(Door):
     @override
     async def visit(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         if self._line.engine.stopping:
-            answered = json_messages(503, b'{"status":"stopping"}', request_id=visit.request_id)
-        else:
-            answered = json_messages(200, b'{"status":"ready"}', request_id=visit.request_id)
-        await answer(send, answered)
+            raise Stopping("The server is going down; try another one.")
+        await answer(send, json_messages(200, b'{"status":"ready"}', request_id=visit.request_id))
 
 
 class NowhereDoor:

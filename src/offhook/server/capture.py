@@ -35,6 +35,9 @@ _SCHEMES = frozenset({"bearer", "basic", "digest", "token", "apikey"})
 # What comes from outside is shown, never obeyed: a terminal acts on these.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+_BRACKET = re.compile(rb"[\[\]{}]")
+_DEEPEST_INDENTED = 32
+
 log = logging.getLogger("offhook.server")
 
 
@@ -162,6 +165,15 @@ def _readable(body: bytearray) -> Any:
         return bytes(body).decode("utf-8", "replace")
 
 
+def _indent(exchange: Exchange) -> int | None:
+    """Give how far to indent the request's body: not at all where it is nested so deep that it would swell."""
+    depth = deepest = 0
+    for bracket in _BRACKET.finditer(exchange.body):
+        depth += 1 if bracket[0] in b"[{" else -1
+        deepest = max(deepest, depth)
+    return 2 if deepest <= _DEEPEST_INDENTED else None
+
+
 def as_file(exchange: Exchange) -> dict[str, Any]:
     """Give the object that a capture file holds; ``offhook call --resend`` sends it again."""
     return {
@@ -199,8 +211,14 @@ def capture_to(folder: Path) -> Sink:
         count += 1
         when = datetime.fromtimestamp(exchange.received, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         path = folder / f"{when}-{count:06d}.json"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(as_file(exchange), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(as_file(exchange), ensure_ascii=False, indent=_indent(exchange)) + "\n"
+        try:
+            path.touch(mode=0o600)
+            path.write_text(text, encoding="utf-8")
+        except OSError:
+            # Half a file says nothing, and the disk may be full.
+            path.unlink(missing_ok=True)
+            raise
 
     return write
 
@@ -211,7 +229,7 @@ def show_request_on(write: Callable[[str], None]) -> Sink:
     def show(exchange: Exchange) -> None:
         query = f"?{urlencode(exchange.query, safe='*')}" if exchange.query else ""
         body = _readable(exchange.body)
-        shown = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2)
+        shown = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=_indent(exchange))
         write(_harmless([f"--> {exchange.method} {exchange.path}{query}", *_lines(exchange.headers), "", shown, ""]))
 
     return show

@@ -29,6 +29,8 @@ FLOW = "offhook.flow"
 MOST_HEADERS = 128
 # So many whole requests may wait behind the one that is being answered on their connection.
 MOST_WAITING = 32
+# So many bytes of their bodies are held: reading must go on, since a disconnect of the live one is seen by reading.
+MOST_HELD = 1024 * 1024
 
 # What of a request is coming in.
 _NOTHING, _HEAD, _BODY = range(3)
@@ -240,7 +242,12 @@ class LineProtocol(HttpToolsProtocol):
             self._discarded += len(body)
             if self._discarded > self._limits.most_discarded:
                 raise BodyTooLarge("The rest of the body is too large to be thrown away.")
-        super().on_body(body)
+        if self.cycle is self._active:
+            super().on_body(body)
+        elif sum(len(cycle.body) for cycle, _ in self.pipeline) + len(body) > MOST_HELD:
+            raise BodyTooLarge(f"More than {MOST_HELD} bytes wait behind a reply on this connection; read it first.")
+        else:
+            self.cycle.body += body
 
     @override
     def on_message_complete(self) -> None:

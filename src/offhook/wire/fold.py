@@ -62,15 +62,36 @@ class Fold:
     ``refusal`` is what a model says when it declines; OpenAI streams it beside the content.
     """
 
-    __slots__ = ("_calls", "finish_reason", "reasoning", "refusal", "text", "usage")
+    __slots__ = ("_calls", "_reasoning", "_refusal", "_text", "finish_reason", "usage")
 
     def __init__(self) -> None:
         self._calls = CallAssembler()
-        self.text = ""
-        self.reasoning = ""
-        self.refusal = ""
+        # Pieces, joined when asked for: adding to a long text again and again would copy it every time.
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._refusal: list[str] = []
         self.finish_reason: str | None = None
         self.usage: dict[str, Any] | None = None
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._text)
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning so far, which is never spoken."""
+        return "".join(self._reasoning)
+
+    @property
+    def refusal(self) -> str:
+        """The refusal so far."""
+        return "".join(self._refusal)
+
+    @property
+    def useful(self) -> bool:
+        """Tell whether text or a tool call has come."""
+        return bool(self._text or self.calls)
 
     @property
     def calls(self) -> list[Call]:
@@ -86,7 +107,8 @@ class Fold:
             text = _decode_plain(data).choices[0].delta.content
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._feed(decode_chunk(data))
-        self.text += text
+        if text:
+            self._text.append(text)
         return Step(text)
 
     def _feed(self, chunk: dict[str, Any]) -> Step:
@@ -102,9 +124,9 @@ class Fold:
         text = reasoning = refusal = ""
         if isinstance(delta, dict):
             text, reasoning, refusal = _words(delta)
-            self.text += text
-            self.reasoning += reasoning
-            self.refusal += refusal
+            for pieces, piece in ((self._text, text), (self._reasoning, reasoning), (self._refusal, refusal)):
+                if piece:
+                    pieces.append(piece)
             if isinstance(fragments := delta.get("tool_calls"), list):
                 self._calls.feed(fragments)
         finish = choice.get("finish_reason")

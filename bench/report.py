@@ -120,7 +120,7 @@ def _targets(result: dict[str, Any]) -> str:
         for what, figure, target, unit in told
     ]
     full = [
-        f"The {NAMES[row['target']]} fills its core at {row['streams']} streams: its figures there are those of a queue."
+        f"The {NAMES[row['target']]} fills its core at {row['streams']} streams: these are figures of a queue."
         for row in result["rows"]
         if (row["server_busy"] or 0) > FULL
     ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from typing_extensions import override
 
 from offhook.testing import live_server
 from tests.oracle import check_http, check_stream
@@ -116,8 +118,23 @@ def test_leaving_is_seen_behind_a_waiting_request(leave: Callable[[Wire], None],
         assert details.reason == "cancelled"
 
 
-def test_more_than_may_wait_is_refused_after_the_reply() -> None:
+class Heard(logging.Handler):
+    """Tells when a certain line is logged."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words
+        self.heard = threading.Event()
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.words in record.getMessage():
+            self.heard.set()
+
+
+def test_more_than_may_wait_is_refused_after_the_reply(caplog: pytest.LogCaptureFixture) -> None:
     """A body of two megabytes behind a live reply gets its 413 once that has ended."""
+    caplog.set_level(logging.INFO, "offhook.server")
     go = threading.Event()
 
     async def reply(turn: Turn) -> AsyncIterator[str]:
@@ -128,7 +145,11 @@ def test_more_than_may_wait_is_refused_after_the_reply() -> None:
     with live_server(reply) as server, Wire(server.base_url) as wire:
         wire.ask(chat_body("1"))
         wire.read_until(b"One.")
+        refused = Heard("a request was refused: 413")
+        logging.getLogger("offhook.server").addHandler(refused)
         wire.ask(chat_body("x" * 2_000_000))
+        assert refused.heard.wait(PATIENCE)
+        logging.getLogger("offhook.server").removeHandler(refused)
         go.set()
         assert check_http(wire.read_response()).status == 200
         assert check_http(wire.read_response()).status == 413

@@ -9,6 +9,7 @@ import signal
 import stat
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -140,6 +141,14 @@ def test_a_first_start_that_fails_makes_no_key(folder: Path) -> None:
     """The key is still shown by the first start that works."""
     refused(folder, "nosuch:reply", "--data-dir", "data")
     assert not (folder / "data" / "api-key").exists()
+
+
+def test_a_start_that_fails_leaves_the_key_of_another_server(folder: Path) -> None:
+    """A second server on a port that is taken does not take the key of the first away."""
+    with serve(folder, "app:reply", "--data-dir", "data") as first:
+        kept = (folder / "data" / "api-key").read_text()
+        refused(folder, "app:reply", "--data-dir", "data", "--port", str(urlsplit(first.base_url).port))
+        assert (folder / "data" / "api-key").read_text() == kept
 
 
 def test_a_key_in_the_upstream_s_address_is_not_shown(folder: Path) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from offhook.cli.options import given, with_settings
+from offhook.cli.options import AgentArgument, ConfigOption, given, with_settings
 from offhook.clock import SystemClock
 from offhook.config import FIELDS, SECRETS, Loaded, Settings, load
 from offhook.dialects.base import KEY_PARAMETERS
@@ -38,18 +38,8 @@ Examples:
 
 
 def _config(
-    agent: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="AGENT", help="Who answers: module:function, file.py:function, or testline.", show_default=False
-        ),
-    ] = None,
-    config: Annotated[
-        str | None,
-        typer.Option(
-            help="Settings file [default: offhook.toml where there is one] [env: OFFHOOK_CONFIG]", show_default=False
-        ),
-    ] = None,
+    agent: AgentArgument = None,
+    config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     **flags: Any,
 ) -> None:

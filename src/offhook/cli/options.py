@@ -16,6 +16,21 @@ from offhook.config import FIELDS, PREFIX, Settings
 _NO_FLAG = frozenset({"agents", "dialect", "agent"})
 
 
+# What the commands that take every setting have in common beside them.
+AgentArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="AGENT", help="Who answers: module:function, file.py:function, or testline.", show_default=False
+    ),
+]
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Settings file [default: offhook.toml where there is one] [env: OFFHOOK_CONFIG]", show_default=False
+    ),
+]
+
+
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Give ``command`` a flag for every setting, as keyword arguments that are None (or empty) where not given."""
     own = [p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]

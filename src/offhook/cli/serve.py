@@ -5,16 +5,14 @@ from __future__ import annotations
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 
-from offhook.cli.options import given, with_settings
+from offhook.cli.options import AgentArgument, ConfigOption, given, with_settings
 from offhook.client.address import without_query
 from offhook.clock import SystemClock
 from offhook.config import Settings, load
-from offhook.errors import SetupError
 from offhook.observe.logs import set_up
 from offhook.server.build import build_line
 from offhook.server.directory import ANY_MODEL
@@ -38,42 +36,34 @@ Examples:
 
 
 def _serve(
-    agent: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="AGENT", help="Who answers: module:function, file.py:function, or testline.", show_default=False
-        ),
-    ] = None,
-    config: Annotated[
-        str | None,
-        typer.Option(
-            help="Settings file [default: offhook.toml where there is one] [env: OFFHOOK_CONFIG]", show_default=False
-        ),
-    ] = None,
+    agent: AgentArgument = None,
+    config: ConfigOption = None,
     **flags: Any,
 ) -> None:
     settings = load(given({"agent": agent, **flags}), config=config).settings
     set_up(settings.log_level)
     clock = SystemClock()
     console = Console(highlight=False, soft_wrap=True)
-    own = None if settings.api_key or settings.no_auth else own_key(Path(settings.data_dir))
-    keys = tuple(settings.api_key) if own is None else (own.key,)
-    try:
+    own: OwnKey | None = None
+
+    def keys() -> tuple[str, ...]:
+        """Give the keys; asked for last, so that a start that fails makes no key that nobody is shown."""
+        nonlocal own
+        if settings.api_key or settings.no_auth:
+            return tuple(settings.api_key)
+        own = own_key(Path(settings.data_dir))
+        return (own.key,)
+
+    edge = edge_of(settings)
+    with listening(settings) as listener:
         line = build_line(settings, keys=keys, clock=clock, show=_print)
-        edge = edge_of(settings)
-        with listening(settings) as listener:
-            run(
-                line,
-                listener,
-                stop_timeout=settings.stop_timeout,
-                edge=edge,
-                on_started=lambda: _greet(console, settings, own, listener),
-            )
-    except SetupError:
-        if own is not None and own.created:
-            # Nobody has seen it: the first start that works makes one and shows it.
-            own.path.unlink(missing_ok=True)
-        raise
+        run(
+            line,
+            listener,
+            stop_timeout=settings.stop_timeout,
+            edge=edge,
+            on_started=lambda: _greet(console, settings, own, listener),
+        )
 
 
 _serve.__name__ = "serve"

@@ -40,15 +40,16 @@ TESTLINE = "testline"
 def build_line(
     settings: Settings,
     *,
-    keys: Sequence[str],
+    keys: Sequence[str] | Callable[[], Sequence[str]],
     clock: Clock,
     hooks: Sequence[TurnHook] = (),
     function: Callable[..., Any] | None = None,
     show: Callable[[str], None] = print,
     load: Callable[[str], Callable[..., Any]] = load_function,
 ) -> Line:
-    """Give the line that the settings describe; ``keys`` are those that callers must send.
+    """Give the line that the settings describe; ``keys`` are those that callers must send, or what gives them.
 
+    What gives them is called when all else has proved right, and not with ``no_auth``.
     ``function`` is an agent given as an object instead of by its name. ``show`` takes what ``settings.show`` prints.
     ``load`` finds the function of a name. Raises SetupError when the settings cannot work together.
     """
@@ -59,12 +60,13 @@ def build_line(
         )
     if settings.no_auth and settings.api_key:
         raise SetupError("--no-auth lets everybody in, so a key beside it would mean nothing; leave one out.")
-    if not settings.no_auth and not (keys and all(keys)):
-        raise SetupError("A key is empty, so nobody could call; give one with --api-key, or leave the option out.")
     directory = make_directory(settings, clock=clock, function=function, load=load)
+    dialect = None if settings.platform == "auto" else named(settings.platform)
+    options = dialect_options(settings.dialect)
+    arrivals, sinks = _taps(settings, show)
     engine = Engine(clock, [TurnLog(content=settings.log_content or settings.show), *hooks])
     line = Line(directory.agents, engine)
-    accepted = Keys(() if settings.no_auth else keys)
+    accepted = _accepted(settings, keys)
     router = make_router(
         line,
         chat=ChatDoor(
@@ -72,22 +74,36 @@ def build_line(
             directory=directory,
             keys=accepted,
             clock=clock,
-            dialect=None if settings.platform == "auto" else named(settings.platform),
-            options=dialect_options(settings.dialect),
+            dialect=dialect,
+            options=options,
             max_body=settings.max_body,
         ),
         models=ModelsDoor(model_ids=directory.model_ids, keys=accepted, clock=clock),
         clock=clock,
     )
-    sinks: list[Sink] = []
+    line.app = Tap(router, sinks, clock, arrivals=arrivals) if sinks else router
+    return line
+
+
+def _accepted(settings: Settings, keys: Sequence[str] | Callable[[], Sequence[str]]) -> Keys:
+    if settings.no_auth:
+        return Keys(())
+    known = keys() if callable(keys) else keys
+    if not known or not all(known):
+        raise SetupError("A key is empty, so nobody could call; give one with --api-key, or leave the option out.")
+    return Keys(known)
+
+
+def _taps(settings: Settings, show: Callable[[str], None]) -> tuple[list[Sink], list[Sink]]:
+    """Give who is handed an exchange when it arrives, and who when it has ended."""
     arrivals: list[Sink] = []
+    sinks: list[Sink] = []
     if settings.show:
         arrivals.append(show_request_on(show))
         sinks.append(show_reply_on(show))
     if settings.capture:
         sinks.append(capture_to(Path(settings.capture)))
-    line.app = Tap(router, sinks, clock, arrivals=arrivals) if sinks else router
-    return line
+    return arrivals, sinks
 
 
 def make_directory(

@@ -35,7 +35,9 @@ _SCHEMES = frozenset({"bearer", "basic", "digest", "token", "apikey"})
 # What comes from outside is shown, never obeyed: a terminal acts on these.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
-_BRACKET = re.compile(rb"[\[\]{}]")
+# A string is passed over whole: what stands in it nests nothing.
+_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_STEP = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 _DEEPEST_INDENTED = 32
 
 log = logging.getLogger("offhook.server")
@@ -169,7 +171,7 @@ def _indent(exchange: Exchange) -> int | None:
     """Give how far to indent the request's body: not at all where it is nested so deep that it would swell."""
     depth = deepest = 0
     for bracket in _BRACKET.finditer(exchange.body):
-        depth += 1 if bracket[0] in b"[{" else -1
+        depth += _STEP.get(bracket[0], 0)
         deepest = max(deepest, depth)
     return 2 if deepest <= _DEEPEST_INDENTED else None
 

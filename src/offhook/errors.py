@@ -6,6 +6,7 @@
     │   ├── BadField                400  a field is missing or has the wrong type
     │   ├── BadKey                  401  no key, or one that is not ours
     │   ├── UnknownModel            404  no such ModelId here
+    │   ├── UnknownCall             404  no such call here
     │   ├── UnknownPath             404  no such address here
     │   ├── WrongMethod             405  the address exists, the method does not
     │   ├── SlowRequest             408  the request did not arrive in time
@@ -23,6 +24,9 @@
     │   ├── UpstreamBroken          502  it spoke something else, or stopped in the middle
     │   └── UpstreamTimeout         504  it did not answer in time
     ├── Stopping                    503  the server is going down
+    ├── Superseded                  409  a newer turn of the call has begun
+    ├── StoreError                       records cannot be written or read
+    │   └── UnfitRecord                  a record that no store can ever take
     ├── WireError                        a stream or body does not keep the protocol
     ├── EndpointError                    the endpoint that a client calls answered with an error
     │   └── EndpointUnreachable          no connection to it
@@ -84,6 +88,13 @@ class UnknownModel(RequestError):
 
     status = 404
     code = "model_not_found"
+
+
+class UnknownCall(RequestError):
+    """No call of that id is live, or recorded, here."""
+
+    status = 404
+    code = "call_not_found"
 
 
 class UnknownPath(RequestError):
@@ -219,6 +230,29 @@ class Stopping(OffhookError):
     status = 503
     code = "stopping"
     retryable = True
+
+
+class Superseded(OffhookError):
+    """A newer turn of the call has begun, so this reply is over."""
+
+    status = 409
+    code = "superseded"
+
+
+class StoreError(OffhookError):
+    """Records cannot be written or read now; a call goes on without."""
+
+    status = 503
+    code = "store_away"
+    retryable = True
+
+
+class UnfitRecord(StoreError):
+    """A record that no store can ever take; the others go on."""
+
+    status = 500
+    code = "unfit_record"
+    retryable = False
 
 
 class WireError(OffhookError):

@@ -1,0 +1,1 @@
+"""Records of calls: what is kept, and where."""

@@ -1,0 +1,132 @@
+"""Records in the memory of the process: for tests, and where nothing is to be kept."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from offhook.errors import StoreError
+from offhook.store.base import CallRecord, CallSummary, Heard, StoredCall, TurnKept
+
+if TYPE_CHECKING:
+    from offhook.store.base import Change, TurnRecord
+
+
+class MemoryStore:
+    """Records in dictionaries; of more than ``most_calls`` calls those that were changed longest ago are forgotten."""
+
+    def __init__(self, *, most_calls: int = 1000) -> None:
+        self._most_calls = most_calls
+        self._open = False
+        # By id, in the order of their last change.
+        self._calls: dict[str, CallRecord] = {}
+        self._turns: dict[str, dict[str, TurnRecord]] = {}
+        # The call of each turn.
+        self._homes: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Take changes from now on."""
+        self._open = True
+
+    async def close(self) -> None:
+        """Take no more changes."""
+        self._open = False
+
+    def write(self, change: Change) -> asyncio.Future[None]:
+        """Take a change; the future is done."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self._open:
+            future.set_exception(StoreError("The store is closed."))
+            # Nobody has to look.
+            future.exception()
+            return future
+        if isinstance(change, Heard):
+            self._heard(change)
+        else:
+            self._keep(change.call if isinstance(change, TurnKept) else change)
+            if isinstance(change, TurnKept) and change.turn.uid not in self._homes:
+                self._homes[change.turn.uid] = change.call.id
+                self._turns[change.call.id][change.turn.uid] = change.turn
+            while len(self._calls) > self._most_calls:
+                self._forget(next(iter(self._calls)))
+        future.set_result(None)
+        return future
+
+    def _keep(self, call: CallRecord) -> None:
+        old = self._calls.pop(call.id, None)
+        self._calls[call.id] = call if old is None else merged(old, call)
+        self._turns.setdefault(call.id, {})
+
+    def _heard(self, change: Heard) -> None:
+        home = self._homes.get(change.uid)
+        if home is not None:
+            turns = self._turns[home]
+            turns[change.uid] = msgspec.structs.replace(turns[change.uid], heard=change.heard)
+
+    def _forget(self, call_id: str) -> None:
+        del self._calls[call_id]
+        for uid in self._turns.pop(call_id):
+            del self._homes[uid]
+
+    def _check(self) -> None:
+        if not self._open:
+            raise StoreError("The store is closed.")
+
+    async def find(self, call_id: str) -> StoredCall | None:
+        """Give a call and its turns; None when it is not here."""
+        self._check()
+        call = self._calls.get(call_id)
+        if call is None:
+            return None
+        turns = sorted(self._turns[call_id].values(), key=lambda turn: turn.received_at)
+        return StoredCall(call=call, turns=tuple(turns))
+
+    async def recent(self, call_id: str) -> StoredCall | None:
+        """Give a call as ``find`` does: all that is here may go on."""
+        return await self.find(call_id)
+
+    async def calls(self, *, limit: int = 50, since: float | None = None) -> list[CallSummary]:
+        """Give the calls that were last active after ``since``, the newest first."""
+        self._check()
+        some = [call for call in self._calls.values() if since is None or call.last_at > since]
+        some.sort(key=lambda call: (call.last_at, call.id), reverse=True)
+        return [self._summary(call) for call in some[: max(limit, 0)]]
+
+    def _summary(self, call: CallRecord) -> CallSummary:
+        turns = self._turns[call.id].values()
+        return CallSummary(call=call, turns=len(turns), failed=sum(turn.reason == "failed" for turn in turns))
+
+    async def delete(self, call_id: str) -> int:
+        """Delete a call and all that belongs to it; give how many calls that were (0 or 1)."""
+        self._check()
+        return len(self._forget_all([call_id] if call_id in self._calls else []))
+
+    async def delete_number(self, mark: str) -> list[str]:
+        """Delete the calls of a number by its mark, caller or callee; give their ids."""
+        self._check()
+        return self._forget_all(
+            [call.id for call in self._calls.values() if mark in (call.caller_mark, call.callee_mark)]
+        )
+
+    async def purge(self, before: float) -> int:
+        """Delete the calls that were last active before then; give how many."""
+        self._check()
+        return len(self._forget_all([call.id for call in self._calls.values() if call.last_at < before]))
+
+    def _forget_all(self, ids: list[str]) -> list[str]:
+        for id in ids:
+            self._forget(id)
+        return ids
+
+
+def merged(old: CallRecord, new: CallRecord) -> CallRecord:
+    """Give a call after a change: the newer of the two wins, the other one fills in what it does not know."""
+    older, newer = (old, new) if new.last_at >= old.last_at else (new, old)
+    known = {
+        name: getattr(older, name)
+        for name in CallRecord.__struct_fields__
+        if getattr(newer, name) is None and name not in {"ended_at", "ended_by"}
+    }
+    return msgspec.structs.replace(newer, begun_at=min(old.begun_at, new.begun_at), **known)

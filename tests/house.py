@@ -27,6 +27,7 @@ PURE = (
     "turns/which.py",
     "turns/state.py",
     "turns/memory.py",
+    "turns/repair.py",
     "node/speaker.py",
     "loadgen/plan.py",
     "loadgen/report.py",

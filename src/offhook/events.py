@@ -46,6 +46,13 @@ class Usage(msgspec.Struct, frozen=True, tag="usage"):
     completion_tokens: int
 
 
+class Attempt(msgspec.Struct, frozen=True, tag="attempt"):
+    """A try at a model service: its host, and the model asked for. It is recorded and never sent."""
+
+    upstream: str
+    model: str
+
+
 class Finish(msgspec.Struct, frozen=True, tag="finish"):
     """The last event of a reply. ``error`` is set when the reason is ``failed``."""
 
@@ -53,7 +60,7 @@ class Finish(msgspec.Struct, frozen=True, tag="finish"):
     error: Exception | None = None
 
 
-Event: TypeAlias = Text | ToolCall | Command | Usage | Finish
+Event: TypeAlias = Text | ToolCall | Command | Usage | Attempt | Finish
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -61,13 +68,15 @@ class Message(msgspec.Struct, frozen=True):
 
     ``role`` is kept as it came (``user``, ``assistant``, ``system``, ``tool``, but also ``plugin``, ``function``
     or ``developer``). ``fields`` is the whole message object. ``interrupted`` says that the platform
-    marked this assistant message as cut off by the caller.
+    marked this assistant message as cut off by the caller; then ``heard`` is how many characters of ``text`` had been
+    spoken, None where that was not said.
     """
 
     role: str
     text: str
     fields: Mapping[str, Any] = {}
     interrupted: bool = False
+    heard: int | None = None
 
 
 class CallContext(msgspec.Struct, frozen=True):
@@ -112,12 +121,38 @@ class Cancellation(Protocol):
         """Return when the turn is cancelled."""
 
 
+class OpenCall:
+    """A call as ``on_call_start`` and ``on_call_end`` are given it.
+
+    ``state`` is what the call's turns see as ``turn.state``. ``ended_by`` is None at the start, then ``command``,
+    ``idle`` or ``callback``.
+    """
+
+    __slots__ = ("context", "ended_by", "state")
+
+    def __init__(self, context: CallContext, state: dict[str, Any], ended_by: str | None = None) -> None:
+        self.context = context
+        self.state = state
+        self.ended_by = ended_by
+
+    @property
+    def id(self) -> str | None:
+        """The call's id."""
+        return self.context.id
+
+    @override
+    def __repr__(self) -> str:
+        return f"<OpenCall id={self.id!r} platform={self.context.platform!r} ended_by={self.ended_by!r}>"
+
+
 class Turn:
     """One utterance of the caller, and all that is known about it.
 
     ``id`` names the utterance within the call (``sentenceId``), None where the platform sends none.
     ``kind`` tells what made the platform ask, and ``text`` is, for an utterance, what the caller said (for the
-    other kinds see ``dialects/kind.py``). ``history`` holds all messages, oldest first, the last one included.
+    other kinds see ``dialects/kind.py``). ``history`` holds the conversation, oldest first, the last message included:
+    as the call remembers it, or as the platform sent it (``docs/memory.md``); ``window`` is what the platform sent.
+    ``state`` is the agent's own: a dictionary of what JSON can hold, kept with the call from turn to turn.
     ``tools`` are the request's tool definitions; ``body`` is the request as it came, unknown fields included.
     """
 
@@ -130,8 +165,10 @@ class Turn:
         "kind",
         "model",
         "params",
+        "state",
         "text",
         "tools",
+        "window",
     )
 
     def __init__(
@@ -143,6 +180,8 @@ class Turn:
         id: str | None = None,
         kind: Kind = "utterance",
         history: tuple[Message, ...] = (),
+        window: tuple[Message, ...] | None = None,
+        state: dict[str, Any] | None = None,
         model: str = "",
         params: Params | None = None,
         tools: tuple[Mapping[str, Any], ...] = (),
@@ -154,6 +193,8 @@ class Turn:
         self.id = id
         self.kind = kind
         self.history = history
+        self.window = history if window is None else window
+        self.state = {} if state is None else state
         self.model = model
         self.params = params or Params()
         self.tools = tools

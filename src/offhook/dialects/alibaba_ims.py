@@ -67,8 +67,10 @@ def _object(value: object) -> Mapping[str, Any]:
 def _without_mark(message: Message) -> Message:
     if message.role != "assistant" or INTERRUPTED not in message.text:
         return message
+    heard = message.text.index(INTERRUPTED)
     text = message.text.replace(INTERRUPTED, "")
-    return msgspec.structs.replace(message, text=text, fields={**message.fields, "content": text}, interrupted=True)
+    fields = {**message.fields, "content": text}
+    return msgspec.structs.replace(message, text=text, fields=fields, interrupted=True, heard=heard)
 
 
-ALIBABA_IMS = Dialect(name="alibaba_ims", marks=marks, read=read, write=write_openai)
+ALIBABA_IMS = Dialect(name="alibaba_ims", marks=marks, read=read, write=write_openai, memory="call")

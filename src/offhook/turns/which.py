@@ -1,0 +1,227 @@
+"""What a request is to the others of its call. Pure.
+
+| name | the request has, compared with one that is known | what is done |
+| --- | --- | --- |
+| retry | the same call, model, turn and messages | joins the live reply, is given a recorded one, or runs again |
+| continuation | the same utterance, then tool calls and their results | runs: the next step of the same turn |
+| grown | the same turn id, or all the same but the caller's last message | ends the live reply, runs |
+| newer | a turn id that comes after the others, or the live request's messages and more | ends the live reply, runs |
+| older | a turn id that comes before another | never runs: the stored reply, or nothing said |
+| beside | none of these; all else with ``stream: false``; every one without a call id | runs beside what is live |
+
+Turn ids compare as integers where both are integers, otherwise by arrival. Where one of the two requests has no turn
+id only their messages are compared, system messages apart. Requests for different models never touch each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from offhook.events import Message
+
+Which: TypeAlias = Literal["retry", "continuation", "grown", "newer", "older", "beside"]
+Answer: TypeAlias = Literal["run", "join", "replay", "nothing"]
+
+# How a reply must have ended for a retry to be answered from the record.
+REPLAYED = frozenset({"stop", "length", "tool_calls"})
+# Seconds in which equal messages without a turn id are a retry of a reply that did not arrive whole.
+UNDELIVERED = 10.0
+
+# A message's sign: a letter for who speaks, and a digest of what.
+_SIGN = 9
+_LETTERS = {"user": b"u", "assistant": b"a", "tool": b"t", "function": b"t"}
+_SYSTEM = frozenset({"system", "developer"})
+_INTEGER = re.compile(r"-?[0-9]{1,64}")
+_TOLD = ("role", "content", "tool_calls", "tool_call_id", "name", "function_call")
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What is compared of a request: ``digest`` of all its messages, and one sign in ``spoken`` for each but system's.
+
+    ``spoken`` is None once it has been forgotten: such a request is compared as a whole only.
+    """
+
+    model: str
+    turn_id: str | None
+    stream: bool
+    digest: bytes
+    spoken: bytes | None
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A request of the call that began a reply: ``reason`` is how that ended, None while it is live.
+
+    ``ended_at`` is in seconds since the epoch. ``delivered`` tells that its body went out to the end.
+    """
+
+    ticket: str
+    owner: str
+    asked: Asked
+    reason: str | None = None
+    ended_at: float = 0.0
+    delivered: bool = False
+
+
+class Named(msgspec.Struct, frozen=True):
+    """What a request is, how it is answered, and what it ends; ``of`` is the one whose reply is given again."""
+
+    which: Which
+    answer: Answer
+    of: Known | None = None
+    ends: tuple[Known, ...] = ()
+
+
+def asked_of(messages: Sequence[Message], *, model: str, turn_id: str | None, stream: bool) -> Asked:
+    """Give what is compared of a request with these messages, as they came."""
+    whole = hashlib.blake2b(digest_size=16)
+    spoken = bytearray()
+    for message in messages:
+        told = msgspec.json.encode([message.fields.get(name) for name in _TOLD] if message.fields else message.text)
+        whole.update(b"%d:" % len(told))
+        whole.update(told)
+        if message.role not in _SYSTEM:
+            spoken += _letter(message) + hashlib.blake2b(told, digest_size=_SIGN - 1).digest()
+    return Asked(model=model, turn_id=turn_id, stream=stream, digest=whole.digest(), spoken=bytes(spoken))
+
+
+def name(asked: Asked, known: Iterable[Known], *, now: float, lifetime: float) -> Named:
+    """Name a request among those of its call, which are given in their order of arrival.
+
+    ``now`` is in seconds since the epoch; a reply is replayed for ``lifetime`` seconds after its end.
+    """
+    others = [one for one in known if one.asked.model == asked.model]
+    twin = _twin(asked, others)
+    if twin is not None and twin.reason is None:
+        return Named("retry", "join", twin)
+    if twin is not None and _may_be_replayed(twin, now, lifetime):
+        return Named("retry", "replay", twin)
+    if asked.stream and _is_late(asked, others):
+        return Named("older", "nothing")
+    if twin is not None and (asked.turn_id is not None or (now - twin.ended_at <= UNDELIVERED and not twin.delivered)):
+        which: Which = "retry"
+    else:
+        which = _relation(asked, others)
+    if not asked.stream:
+        return Named(which if which in ("retry", "continuation") else "beside", "run")
+    if which == "continuation":
+        return Named(which, "run")
+    ends = tuple(one for one in others if one.reason is None and one.asked.stream and _overtakes(asked, one.asked))
+    return Named(which, "run", ends=ends)
+
+
+def _twin(asked: Asked, others: Sequence[Known]) -> Known | None:
+    """Give the request with the same turn and messages: a live one, else the last."""
+    twins = [one for one in others if _same_turn(asked, one.asked) and one.asked.digest == asked.digest]
+    live = [one for one in twins if one.reason is None]
+    return next(reversed(live or twins), None)
+
+
+def _may_be_replayed(twin: Known, now: float, lifetime: float) -> bool:
+    if twin.reason not in REPLAYED:
+        return False
+    if twin.asked.turn_id is None:
+        return not twin.delivered and now - twin.ended_at <= UNDELIVERED
+    return now - twin.ended_at <= lifetime
+
+
+def _is_late(asked: Asked, others: Sequence[Known]) -> bool:
+    """Tell whether a request belongs to a turn before the newest one."""
+    if asked.turn_id is None:
+        return False
+    newest: str | None = None
+    for one in others:
+        turn_id = one.asked.turn_id
+        if turn_id is not None and one.asked.stream and (newest is None or _comes_after(turn_id, newest, others)):
+            newest = turn_id
+    return newest is not None and _comes_after(newest, asked.turn_id, others)
+
+
+def _comes_after(one: str, other: str, known: Sequence[Known]) -> bool:
+    """Tell whether a turn comes after another; an id that has not been seen is the last to arrive."""
+    if _is_integer(one) and _is_integer(other):
+        return int(one) > int(other)
+    if one == other:
+        return False
+    arrived = [known_one.asked.turn_id for known_one in known]
+    if other not in arrived:
+        return False
+    return one not in arrived or arrived.index(one) > arrived.index(other)
+
+
+def _relation(asked: Asked, others: Sequence[Known]) -> Which:
+    """Name the request by the live ones first, then by the last that has ended."""
+    if not others:
+        return "newer" if asked.stream else "beside"
+    ordered = [one for one in others if one.reason is None] + [
+        one for one in reversed(others) if one.reason is not None
+    ]
+    found: set[Which] = set()
+    for one in ordered:
+        which = _compare(asked, one.asked)
+        if which == "continuation" or (which == "grown" and asked.turn_id is not None):
+            return which
+        found.add(which)
+    for which in ("grown", "newer"):
+        if which in found:
+            return which
+    return "beside"
+
+
+def _overtakes(asked: Asked, other: Asked) -> bool:
+    return _compare(asked, other) in ("grown", "newer")
+
+
+def _compare(asked: Asked, other: Asked) -> Which:
+    """Name a request by one other that it is no retry of; with turn ids it is known not to be late."""
+    same_turn = _same_turn(asked, other)
+    if asked.turn_id is not None and other.turn_id is not None:
+        if not same_turn:
+            return "newer"
+        return "continuation" if _continues(asked, other) else "grown"
+    if _continues(asked, other):
+        return "continuation"
+    if asked.spoken is None or other.spoken is None:
+        return "beside"
+    if asked.spoken.startswith(other.spoken):
+        return "newer"
+    return "grown" if _without_last_user(asked.spoken) == _without_last_user(other.spoken) is not None else "beside"
+
+
+def _same_turn(one: Asked, other: Asked) -> bool:
+    if one.turn_id is None or other.turn_id is None:
+        return one.turn_id is other.turn_id
+    if _is_integer(one.turn_id) and _is_integer(other.turn_id):
+        return int(one.turn_id) == int(other.turn_id)
+    return one.turn_id == other.turn_id
+
+
+def _continues(asked: Asked, other: Asked) -> bool:
+    """Tell whether the messages are the other's, then tool calls and results."""
+    if asked.spoken is None or other.spoken is None or not asked.spoken.startswith(other.spoken):
+        return False
+    letters = asked.spoken[len(other.spoken) :: _SIGN]
+    return letters.startswith(b"c") and b"t" in letters and not letters.strip(b"cta")
+
+
+def _without_last_user(spoken: bytes) -> tuple[bytes, bytes] | None:
+    """Give what stands before and after the caller's last message; None when the caller said nothing."""
+    letters = spoken[::_SIGN]
+    last = letters.rfind(b"u")
+    return None if last < 0 else (spoken[: last * _SIGN], spoken[(last + 1) * _SIGN :])
+
+
+def _letter(message: Message) -> bytes:
+    if message.role == "assistant" and (message.fields.get("tool_calls") or message.fields.get("function_call")):
+        return b"c"
+    return _LETTERS.get(message.role, b"o")
+
+
+def _is_integer(turn_id: str) -> bool:
+    return _INTEGER.fullmatch(turn_id) is not None

@@ -19,7 +19,7 @@ from offhook.cli.main import app
 from offhook.config import PREFIX, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 WIDTH = 100
@@ -47,9 +47,17 @@ def settings_table() -> str:
 
 
 def commands() -> str:
-    """Give the help of each command under a heading of its own."""
-    names = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # it is a group, having commands
-    return "\n\n".join(_help(*words) for words in [(), *((name,) for name in names)])
+    """Give the help of each command, and of each within it, under a heading of its own."""
+    return "\n\n".join(_help(*words) for words in _paths(typer.main.get_command(app)))
+
+
+def _paths(command: Any, *words: str) -> Iterator[tuple[str, ...]]:
+    """Give the words that name a command and each one within it."""
+    yield words
+    inner = getattr(command, "commands", {})
+    # At the top by name; within a group in the order in which they are used.
+    for name in inner if words else sorted(inner):
+        yield from _paths(inner[name], *words, name)
 
 
 def _help(*words: str) -> str:

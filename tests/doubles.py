@@ -7,18 +7,22 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from offhook.agents.function import FunctionAgent
-from offhook.events import Finish, Text, Turn
+from offhook.coord.memory import MemoryCoordinator
+from offhook.events import CallContext, Finish, Text, Turn
 from offhook.testing import JumpClock
+from offhook.turns.calls import Calls
 from offhook.turns.engine import Engine
+from offhook.turns.live import Opening
 from offhook.turns.reply import Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from offhook.agents.base import Agent, ReplyWriter
-    from offhook.events import Cancellation, Event
+    from offhook.events import Cancellation, Event, Message, OpenCall
     from offhook.observe.hooks import TurnDetails
-    from offhook.turns.engine import LiveTurn
+    from offhook.turns.live import LiveTurn
+    from offhook.turns.state import CallState
 
 
 class Listener:
@@ -28,6 +32,7 @@ class Listener:
         self.events: list[Event] = []
         self.steps: list[int] = []
         self.heard = asyncio.Event()
+        self.ended = 0
         self._room = asyncio.Event()
         self._room.set()
 
@@ -53,6 +58,21 @@ class Listener:
     async def drain(self) -> None:
         await self._room.wait()
 
+    def end(self) -> None:
+        self.ended += 1
+
+    @property
+    def sent(self) -> int:
+        return 0 if self.blocked else len(self.text)
+
+    @property
+    def first_byte(self) -> float | None:
+        return None
+
+    @property
+    def delivered(self) -> bool:
+        return self.ended > 0
+
     def block(self) -> None:
         self._room.clear()
 
@@ -68,6 +88,16 @@ class Scripted:
 
     async def answer(self, turn: Turn, reply: ReplyWriter) -> None:
         await self._answer(turn, reply)
+
+    @property
+    def attends(self) -> bool:
+        return False
+
+    async def call_started(self, call: OpenCall) -> None:
+        """It does not attend."""
+
+    async def call_ended(self, call: OpenCall) -> None:
+        """It does not attend."""
 
     async def start(self) -> None:
         """Nothing is needed."""
@@ -92,23 +122,25 @@ class Stage:
     def __init__(self) -> None:
         self.clock = JumpClock()
         self.hook = Ended()
-        self.engine = Engine(self.clock, [self.hook])
+        self.coord: MemoryCoordinator[CallState] = MemoryCoordinator()
+        self.calls = Calls(self.clock, owner="server_1", coord=self.coord)
+        self.engine = Engine(self.clock, self.calls, [self.hook])
 
-    def begin(self, answer: Callable[[Turn, ReplyWriter], Awaitable[None]]) -> tuple[LiveTurn, Listener]:
+    async def begin(self, answer: Callable[[Turn, ReplyWriter], Awaitable[None]]) -> tuple[LiveTurn, Listener]:
         """Begin a turn that this function answers."""
-        return self.begin_with(Scripted(answer))
+        return await self.begin_with(Scripted(answer))
 
-    def begin_with(
+    async def begin_with(
         self, agent: Agent, text: str = "hello", reader: Listener | None = None
     ) -> tuple[LiveTurn, Listener]:
         """Begin a turn in which the caller said ``text``."""
         reader = reader or Listener()
 
-        def make(cancelled: Cancellation) -> Turn:
-            return Turn(text=text, cancelled=cancelled)
+        def make(cancelled: Cancellation, history: tuple[Message, ...], state: dict[str, Any]) -> Turn:
+            return Turn(text=text, cancelled=cancelled, history=history, state=state)
 
-        live = self.engine.begin(make, agent, reader, request_id="req_1", received=self.clock.monotonic())
-        return live, reader
+        opening = Opening(make, request_id="req_1", received=self.clock.monotonic(), call=CallContext())
+        return await self.engine.begin(opening, agent, reader), reader
 
     async def over(self, live: LiveTurn) -> None:
         """Return when the turn's task is over and its hooks have been told."""
@@ -142,6 +174,6 @@ async def play(function: Callable[..., Any]) -> Listener:
     """Give what a reader sees of one turn of this function, in which the caller said hello."""
     stage = Stage()
     async with serving(function) as agent:
-        live, reader = stage.begin_with(agent)
+        live, reader = await stage.begin_with(agent)
         await stage.over(live)
     return reader

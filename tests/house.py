@@ -28,6 +28,7 @@ PURE = (
     "turns/state.py",
     "turns/memory.py",
     "turns/repair.py",
+    "turns/signs.py",
     "node/speaker.py",
     "loadgen/plan.py",
     "loadgen/report.py",

@@ -28,9 +28,9 @@ class StreamTap:
         """Watch from now on, until the patch is undone."""
         put = Outlet.put
 
-        def watched(outlet: Outlet, message: Any) -> None:
+        def watched(outlet: Outlet, message: Any, mark: int = 0) -> None:
             self.see(id(outlet), message)
-            put(outlet, message)
+            put(outlet, message, mark)
 
         patch.setattr(Outlet, "put", watched)
 

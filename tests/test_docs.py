@@ -231,7 +231,7 @@ def test_the_details_of_a_turn_are_named() -> None:
 
 def test_the_log_line_is_told_field_by_field(caplog: pytest.LogCaptureFixture) -> None:
     """The table of the log line has its fields, all of them, in their order."""
-    details = TurnDetails("r", "c", "t", "plain", "m", "cancelled", None, 1, 0.0, 0.1, 0.2, 0.3, 9.0)
+    details = TurnDetails("r", "c", "t", "plain", "m", "newer", "window", "cancelled", None, 1, 0.0, 0.1, 0.2, 0.3, 9.0)
     with caplog.at_level(logging.INFO, "offhook.turn"):
         TurnLog().turn_ended(details)
     fields = re.findall(r"(\w+)=", caplog.messages[0])

@@ -9,11 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from offhook.events import Attempt as Attempt
     from offhook.events import CallContext as CallContext
     from offhook.events import Command as Command
     from offhook.events import Event as Event
     from offhook.events import Finish as Finish
     from offhook.events import Message as Message
+    from offhook.events import OpenCall as OpenCall
     from offhook.events import Params as Params
     from offhook.events import Text as Text
     from offhook.events import ToolCall as ToolCall
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
     from offhook.events import Usage as Usage
 
 _HOME = {
+    "Attempt": "offhook.events",
     "CallContext": "offhook.events",
     "Command": "offhook.events",
     "Event": "offhook.events",
     "Finish": "offhook.events",
     "Message": "offhook.events",
+    "OpenCall": "offhook.events",
     "Params": "offhook.events",
     "Text": "offhook.events",
     "ToolCall": "offhook.events",
@@ -34,11 +38,13 @@ _HOME = {
 }
 
 __all__ = [
+    "Attempt",
     "CallContext",
     "Command",
     "Event",
     "Finish",
     "Message",
+    "OpenCall",
     "Params",
     "Text",
     "ToolCall",

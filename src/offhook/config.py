@@ -77,7 +77,46 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description="System prompt for the model; {{caller}} and {{user_data.name}} are filled in."),
     ] = None
     system_prompt_file: Annotated[str | None, Meta(description="File that holds the system prompt.")] = None
-    data_dir: Annotated[str, Meta(description="Where offhook keeps its key.")] = ""
+    data_dir: Annotated[str, Meta(description="Where offhook keeps its key and its records.")] = ""
+    store: Annotated[
+        str,
+        Meta(
+            description="Where calls are recorded: 'sqlite' (in data_dir), 'sqlite:///file', 'memory' (until the "
+            "server ends) or 'none'."
+        ),
+    ] = "sqlite"
+    store_sync: Annotated[
+        Literal["normal", "full"],
+        Meta(description="What a record outlives: 'normal' the death of the process, 'full' a power loss too."),
+    ] = "normal"
+    store_commit_wait: Annotated[
+        float,
+        Meta(ge=0, description="Seconds that the end of a reply waits for its record; then it goes to the spool."),
+    ] = 0.05
+    store_spool: Annotated[
+        int, Meta(ge=0, description="Bytes of the file where records wait while the store is away; 0 for none.")
+    ] = 16 * 1024 * 1024
+    store_keep_days: Annotated[
+        float, Meta(ge=0, description="Days after its last turn that a call is deleted; 0 keeps calls for ever.")
+    ] = 30.0
+    memory: Annotated[
+        Literal["auto", "call", "window"],
+        Meta(
+            description="What an agent is given as history: the whole 'call' as recorded, or the platform's "
+            "'window'; 'auto' takes what suits the dialect."
+        ),
+    ] = "auto"
+    memory_tokens: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Tokens (estimated) past which the older half of a remembered call is left out; 0: no bound.",
+        ),
+    ] = 16_000
+    replay_for: Annotated[
+        float, Meta(ge=0, description="Seconds that a reply which ended well answers a retry of its turn.")
+    ] = 3600.0
+    call_idle: Annotated[float, Meta(gt=0, description="Seconds without a turn after which a call has ended.")] = 900.0
     threads: Annotated[
         int, Meta(ge=1, le=4096, description="How many plain (not async) agent functions run at once.")
     ] = 32
@@ -112,6 +151,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 FIELDS: tuple[str, ...] = Settings.__struct_fields__
+# ``[store] sync = "full"`` in the file is ``store_sync = "full"``; ``url`` there is ``store`` itself.
+_PREFIXED = "store"
 # Only in the file: tables have no form as a flag.
 _TABLES = frozenset({"agents", "dialect"})
 _LISTS = frozenset({"api_key", "model_id", "forwarded_allow_ips"})
@@ -192,6 +233,9 @@ def _read_file(named: str | None) -> tuple[Path | None, dict[str, Any]]:
         raise SetupError(f"{path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SetupError(f"{path} is not valid TOML: {error}.") from None
+    if isinstance(inner := table.get(_PREFIXED), dict):
+        del table[_PREFIXED]
+        table |= {_PREFIXED if key == "url" else f"{_PREFIXED}_{key}": value for key, value in inner.items()}
     for key in table:
         if key not in FIELDS:
             raise SetupError(f"{path}: {no_such_setting(key, FIELDS)}")

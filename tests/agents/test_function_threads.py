@@ -56,7 +56,7 @@ async def test_a_plain_generator_is_cancelled_between_its_yields() -> None:
             stopped.set()
 
     async with serving(reply) as agent:
-        live, reader = stage.begin_with(agent)
+        live, reader = await stage.begin_with(agent)
         assert await asyncio.to_thread(first.wait, 10)
         stage.engine.leave(live, reader)
         await stage.over(live)
@@ -86,7 +86,7 @@ async def test_so_many_plain_functions_run_at_once_as_there_are_threads() -> Non
             return changed.wait_for(lambda: len(running) >= count, 10)
 
     async with serving(reply, threads=2) as agent:
-        turns = [stage.begin_with(agent, name)[0] for name in "123"]
+        turns = [(await stage.begin_with(agent, name))[0] for name in "123"]
         assert await asyncio.to_thread(wait_for, 2)
         assert sorted(running) == ["1", "2"]
         gates["1"].set()
@@ -111,14 +111,14 @@ async def test_a_plain_function_that_was_cancelled_while_it_waited_never_runs() 
         return turn.text
 
     async with serving(reply, threads=1) as agent:
-        busy, _ = stage.begin_with(agent, "busy")
+        busy, _ = await stage.begin_with(agent, "busy")
         assert await asyncio.to_thread(began.wait, 10)
-        waiting, reader = stage.begin_with(agent, "waiting")
+        waiting, reader = await stage.begin_with(agent, "waiting")
         await asyncio.sleep(0)
         stage.engine.leave(waiting, reader)
         go.set()
         await stage.over(busy)
-        after, _ = stage.begin_with(agent, "after")
+        after, _ = await stage.begin_with(agent, "after")
         await stage.over(after)
     assert ran == ["busy", "after"]
 
@@ -134,7 +134,7 @@ async def test_threads_are_used_again() -> None:
 
     async with serving(reply, threads=8) as agent:
         for _ in range(20):
-            live, _ = stage.begin_with(agent)
+            live, _ = await stage.begin_with(agent)
             await stage.over(live)
     assert len(names) <= 2, "a thread that is just going to rest may be overtaken once"
 
@@ -155,7 +155,7 @@ async def test_a_blocked_reader_pauses_an_async_agent() -> None:
     async with serving(reply) as agent:
         reader = Listener()
         reader.block()
-        live, _ = stage.begin_with(agent, reader=reader)
+        live, _ = await stage.begin_with(agent, reader=reader)
         for _ in range(50):
             await asyncio.sleep(0)
         assert len(given) == 1
@@ -181,7 +181,7 @@ async def test_a_blocked_reader_pauses_a_plain_agent() -> None:
     async with serving(reply) as agent:
         reader = Listener()
         reader.block()
-        live, _ = stage.begin_with(agent, reader=reader)
+        live, _ = await stage.begin_with(agent, reader=reader)
         assert await asyncio.to_thread(ahead.wait, 10)
         for _ in range(50):
             await asyncio.sleep(0)
@@ -204,7 +204,7 @@ async def test_an_agent_that_never_awaits_leaves_the_loop_its_turn_and_can_be_st
             ended.append(True)
 
     async with serving(reply) as agent:
-        live, reader = stage.begin_with(agent)
+        live, reader = await stage.begin_with(agent)
         await reader.heard.wait()
         stage.engine.leave(live, reader)
         await stage.over(live)
@@ -226,7 +226,7 @@ async def test_a_cancelled_async_agent_is_closed_in_its_own_task() -> None:
             ended.append(asyncio.current_task() is mine)
 
     async with serving(reply) as agent:
-        live, reader = stage.begin_with(agent)
+        live, reader = await stage.begin_with(agent)
         await reader.heard.wait()
         stage.engine.leave(live, reader)
         await stage.over(live)

@@ -9,7 +9,7 @@ import pytest
 from offhook.agents.prompt import NAMES, check, fill_in
 from offhook.errors import SetupError
 from offhook.events import CallContext, Turn
-from offhook.turns.engine import CancelSignal
+from offhook.turns.live import CancelSignal
 
 
 def turn(**call: Any) -> Turn:

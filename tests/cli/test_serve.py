@@ -196,7 +196,7 @@ def test_no_auth_lets_in_without_a_key(folder: Path) -> None:
         assert "--no-auth" in server.out
         assert request(server.base_url, chat_body(), {}).status == 200
         assert server.stop() == 0
-    assert not (folder / "data").exists()
+    assert not (folder / "data" / "api-key").exists()
 
 
 # --- what it refuses ----------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ def arrival(**changes: Any) -> Arrival:
     return Arrival(request, {"x-call": "h-1", "x-empty": ""}, {"session_id": "q-1"})
 
 
-def read(dialect: str, **options: str) -> Any:
+def read(dialect: str, **options: Any) -> Any:
     """Give the reading of the request under these options."""
     came = arrival()
     return apply(Options(**options), came, DIALECTS[dialect].read(came))

@@ -23,6 +23,7 @@ CALLER, CALLEE = "13800000001", "13800000002"
 PRIVATE = [CALLER, CALLEE, "my pin is 4711", "4711", "Zhang San", "gold", "tenant", KEY, "sk-upstream"]
 LINE = re.compile(
     r"turn call=(?P<call>\S+) turn=(?P<turn>\S+) dialect=(?P<dialect>\S+) model=(?P<model>\S+) "
+    r"which=(?P<which>\w+) memory=(?P<memory>\w+) "
     r"first_ms=(?P<first>[\d.]+|-) end_ms=(?P<end>[\d.]+) finish=(?P<finish>\w+)(?: stop_ms=(?P<stop>[\d.]+))? "
     r"request=(?P<request>\S+)"
 )
@@ -67,7 +68,8 @@ async def agent(turn: Turn) -> AsyncIterator[Any]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
-    with live_server(agent) as server:
+    # The same turn of the same call is asked for again and again here.
+    with live_server(agent, replay_for=0.0) as server:
         yield server
 
 
@@ -231,6 +233,8 @@ def details(error: Exception | None, reason: str = "failed") -> TurnDetails:
         turn_id=None,
         platform="plain",
         model="abc",
+        which="newer",
+        memory="window",
         reason=reason,
         error=error,
         events=0,

@@ -149,7 +149,7 @@ def test_without_auth_everybody_is_let_in() -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", ""])
 def test_no_auth_is_refused_on_an_address_that_others_reach(host: str) -> None:
     """--no-auth anywhere but on loopback is one line that says so."""
-    settings = Settings(no_auth=True, host=host)
+    settings = Settings(no_auth=True, host=host, store="none")
     with pytest.raises(SetupError, match="loopback") as raised:
         build_line(settings, keys=(), clock=SystemClock(), function=agent)
     assert "\n" not in str(raised.value)
@@ -158,11 +158,11 @@ def test_no_auth_is_refused_on_an_address_that_others_reach(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_no_auth_works_on_loopback(host: str) -> None:
     """Every name of the machine's own loopback will do."""
-    build_line(Settings(no_auth=True, host=host), keys=(), clock=SystemClock(), function=agent)
+    build_line(Settings(no_auth=True, host=host, store="none"), keys=(), clock=SystemClock(), function=agent)
 
 
 def test_a_line_without_keys_lets_nobody_in() -> None:
     """Only --no-auth opens the door: a server that was given no key at all refuses to be built."""
     for keys in ((), ("",)):
         with pytest.raises(SetupError, match="key"):
-            build_line(Settings(), keys=keys, clock=SystemClock(), function=agent)
+            build_line(Settings(store="none"), keys=keys, clock=SystemClock(), function=agent)

@@ -75,7 +75,7 @@ def test_every_address_of_ipv6_is_every_address(tmp_path: Path) -> None:
     except SetupError:
         pytest.skip("optional: this machine has no IPv6")
     alone = listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
-    with listener, serving(listener, Settings()) as (base_url, _):
+    with listener, serving(listener, Settings(store="none")) as (base_url, _):
         assert base_url.startswith("http://[::1]:")
         port = listener.getsockname()[1]
         if not alone:
@@ -91,7 +91,10 @@ def test_every_address_of_ipv6_is_every_address(tmp_path: Path) -> None:
 def test_a_socket_file_serves(tmp_path: Path) -> None:
     """A stream comes through a socket file, and the file is gone at the end."""
     path = str(tmp_path / "line.sock")
-    with listening(Settings(uds=path)) as listener, serving(listener, Settings()) as (base_url, _):
+    with (
+        listening(Settings(uds=path, store="none")) as listener,
+        serving(listener, Settings(store="none")) as (base_url, _),
+    ):
         assert base_url == "http://localhost/v1"
         with UnixWire(path) as wire:
             wire.ask(chat_body())
@@ -106,7 +109,7 @@ def test_the_file_of_a_dead_server_is_replaced(tmp_path: Path) -> None:
     path = str(tmp_path / "line.sock")
     bind_path(path).close()
     assert os.path.exists(path)
-    with listening(Settings(uds=path)), UnixWire(path):
+    with listening(Settings(uds=path, store="none")), UnixWire(path):
         pass
     assert not os.path.exists(path)
 
@@ -141,7 +144,7 @@ def test_a_socket_that_cannot_be_made_is_one_line(path: str) -> None:
 def test_the_file_of_a_newer_server_stays(tmp_path: Path) -> None:
     """A server that ends removes its own file, and not the one that has taken its place."""
     path = str(tmp_path / "line.sock")
-    with listening(Settings(uds=path)):
+    with listening(Settings(uds=path, store="none")):
         os.rename(path, path + ".old")
         newer = bind_path(path)
     with newer:
@@ -184,7 +187,7 @@ FORWARDED = {"X-Forwarded-For": "203.0.113.7, 10.1.2.3", "X-Forwarded-Proto": "h
 )
 def test_only_named_proxies_are_believed(trusted: list[str], caller: tuple[str, str]) -> None:
     """The forwarded address and scheme count when the proxy is named, hop by hop from the nearest."""
-    settings = Settings(forwarded_allow_ips=trusted)
+    settings = Settings(forwarded_allow_ips=trusted, store="none")
     with serving(bind("127.0.0.1", 0), settings) as (base_url, seen):
         assert get(base_url, "/healthz", FORWARDED).status == 200
     assert seen.callers == [caller]

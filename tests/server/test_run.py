@@ -85,7 +85,7 @@ def test_a_restarted_server_gets_its_port_back_at_once() -> None:
 
 
 def start(function: Callable[[Turn], object], stop_timeout: float) -> ServerThread:
-    line = build_line(Settings(), keys=(KEY,), clock=SystemClock(), function=function)
+    line = build_line(Settings(store="none"), keys=(KEY,), clock=SystemClock(), function=function)
     server = ServerThread(line, bind("127.0.0.1", 0), stop_timeout=stop_timeout)
     server.start()
     return server
@@ -182,7 +182,7 @@ from offhook.turns import engine
 
 engine._LONGEST_CLEAN_UP = 0.1
 set_up()
-line = build_line(Settings(agent=sys.argv[1]), keys=("test-key",), clock=SystemClock())
+line = build_line(Settings(agent=sys.argv[1], store="none"), keys=("test-key",), clock=SystemClock())
 listener = bind("127.0.0.1", 0)
 run(line, listener, stop_timeout=float(sys.argv[2]), on_started=lambda: print(base_url_of(listener), flush=True))
 """

@@ -201,7 +201,7 @@ def serving(files: Files) -> Iterator[Callable[[Certificate], str]]:
     servers: list[ServerThread] = []
 
     def serve(certificate: Certificate) -> str:
-        line = build_line(Settings(), keys=(KEY,), clock=SystemClock(), function=agent)
+        line = build_line(Settings(store="none"), keys=(KEY,), clock=SystemClock(), function=agent)
         server = ServerThread(line, bind("127.0.0.1", 0), edge=Edge(certificate=certificate))
         server.start()
         servers.append(server)

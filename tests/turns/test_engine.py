@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from offhook.errors import AgentError, Stopping, TurnOver, UpstreamBusy
-from offhook.events import Command, Finish, Text, ToolCall, Turn
+from offhook.events import CallContext, Command, Finish, Text, ToolCall, Turn
 from offhook.turns import engine as engine_module
+from offhook.turns.live import Opening
 from tests.doubles import Listener, Scripted, Stage, forever
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ async def test_a_turn_has_one_task_and_leaves_none() -> None:
     """A turn runs in one task of its own, and nothing is left of it when it has ended."""
     stage = Stage()
     before = asyncio.all_tasks()
-    live, reader = stage.begin(say_hello)
+    live, reader = await stage.begin(say_hello)
     assert asyncio.all_tasks() - before == {live.task} and stage.engine.live == 1
     await stage.over(live)
     assert reader.events == [Text("Hello."), Finish("stop")]
@@ -54,7 +55,7 @@ async def test_a_reply_with_a_call_ends_with_tool_calls(event: Command | ToolCal
         reply.write(Text("Bye."), event)
 
     stage = Stage()
-    live, reader = stage.begin(answer)
+    live, reader = await stage.begin(answer)
     await stage.over(live)
     assert reader.finish == Finish("tool_calls")
 
@@ -67,7 +68,7 @@ async def test_an_agent_may_end_its_reply_with_a_reason_of_its_own() -> None:
         reply.close(Finish("length"))
 
     stage = Stage()
-    live, reader = stage.begin(answer)
+    live, reader = await stage.begin(answer)
     await stage.over(live)
     assert reader.finish == Finish("length")
     assert stage.hook.turns[0].reason == "length"
@@ -76,7 +77,7 @@ async def test_an_agent_may_end_its_reply_with_a_reason_of_its_own() -> None:
 async def test_the_task_waits_until_a_slow_reader_has_taken_the_end() -> None:
     """A turn is not over before its readers could take everything."""
     stage = Stage()
-    live, reader = stage.begin(say_hello)
+    live, reader = await stage.begin(say_hello)
     reader.block()
     await started()
     assert reader.finish == Finish("stop")
@@ -99,7 +100,7 @@ async def test_the_hooks_are_told_of_each_turn_once_with_its_times() -> None:
         go.set()
 
     stage.clock.advance(5)
-    live, _ = stage.begin(answer)
+    live, _ = await stage.begin(answer)
     for seconds in (0.2, 0.3):
         await asyncio.to_thread(stage.clock.wait_for_sleepers)
         stage.clock.advance(seconds)
@@ -126,7 +127,7 @@ async def test_a_client_that_is_gone_before_the_agent_starts_never_runs_it() -> 
         ran.append(turn)
 
     stage = Stage()
-    live, reader = stage.begin(answer)
+    live, reader = await stage.begin(answer)
     stage.engine.leave(live, reader)
     await stage.over(live)
     assert ran == []
@@ -137,7 +138,7 @@ async def test_a_client_that_is_gone_before_the_agent_starts_never_runs_it() -> 
 async def test_the_last_reader_to_leave_cancels_the_turn_within_its_step() -> None:
     """The reply is closed as cancelled and the signal set before leave returns; the agent then stops."""
     stage = Stage()
-    live, reader = stage.begin(hold_after_hello)
+    live, reader = await stage.begin(hold_after_hello)
     await started()
     assert not live.turn.cancelled.is_set()
     stage.engine.leave(live, reader)
@@ -153,7 +154,7 @@ async def test_the_last_reader_to_leave_cancels_the_turn_within_its_step() -> No
 async def test_one_of_two_readers_may_leave() -> None:
     """A turn goes on as long as somebody reads it."""
     stage = Stage()
-    live, first = stage.begin(hold_after_hello)
+    live, first = await stage.begin(hold_after_hello)
     second = Listener()
     live.reply.attach(second)
     await started()
@@ -168,7 +169,7 @@ async def test_one_of_two_readers_may_leave() -> None:
 async def test_leaving_a_reply_that_has_ended_changes_nothing() -> None:
     """A reader that leaves after the finish cancels nobody."""
     stage = Stage()
-    live, reader = stage.begin(say_hello)
+    live, reader = await stage.begin(say_hello)
     await stage.over(live)
     stage.engine.leave(live, reader)
     assert live.reply.finish == Finish("stop")
@@ -197,7 +198,7 @@ async def test_an_agent_can_wait_for_its_cancellation() -> None:
                 heard.append("again")
 
     stage = Stage()
-    live, reader = stage.begin(answer)
+    live, reader = await stage.begin(answer)
     for _ in range(4):
         await started()
     stage.engine.leave(live, reader)
@@ -220,7 +221,7 @@ async def test_a_cancelled_agent_may_clean_up_but_not_speak() -> None:
                 seen.append("over")
 
     stage = Stage()
-    live, reader = stage.begin(answer)
+    live, reader = await stage.begin(answer)
     await started()
     stage.engine.leave(live, reader)
     await stage.over(live)
@@ -242,7 +243,7 @@ async def test_an_agent_that_raises_ends_its_reply_as_failed(words: list[str]) -
         raise cause
 
     stage = Stage()
-    live, reader = stage.begin(answer)
+    live, reader = await stage.begin(answer)
     await stage.over(live)
     assert reader.text == "".join(words)
     finish = reader.finish
@@ -261,7 +262,7 @@ async def test_an_error_of_ours_is_passed_on_as_it_is() -> None:
         raise busy
 
     stage = Stage()
-    live, reader = stage.begin(answer)
+    live, reader = await stage.begin(answer)
     await stage.over(live)
     assert reader.finish is not None and reader.finish.error is busy
 
@@ -273,7 +274,7 @@ async def test_an_agent_that_calls_exit_fails_and_the_loop_lives() -> None:
         raise SystemExit(3)
 
     stage = Stage()
-    live, reader = stage.begin(answer)
+    live, reader = await stage.begin(answer)
     await stage.over(live)
     assert reader.finish is not None and reader.finish.reason == "failed"
     assert isinstance(reader.finish.error, AgentError)
@@ -288,7 +289,7 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_failure() -> None:
         await inner
 
     stage = Stage()
-    live, reader = stage.begin(answer)
+    live, reader = await stage.begin(answer)
     await stage.over(live)
     assert reader.finish is not None and reader.finish.reason == "failed"
     assert stage.hook.turns[0].reason == "failed"
@@ -307,7 +308,7 @@ async def test_close_lets_a_live_turn_end_within_the_grace() -> None:
         await go.wait()
         reply.write(Text("done."))
 
-    _, reader = stage.begin(answer)
+    _, reader = await stage.begin(answer)
     closing = asyncio.ensure_future(stage.engine.close(grace=20))
     await asyncio.sleep(0)
     go.set()
@@ -320,7 +321,7 @@ async def test_close_lets_a_live_turn_end_within_the_grace() -> None:
 async def test_close_cancels_what_is_left_with_an_honest_reason() -> None:
     """Without grace a live turn is cancelled at once, and its reader is told that the server goes down."""
     stage = Stage()
-    live, reader = stage.begin(hold_after_hello)
+    live, reader = await stage.begin(hold_after_hello)
     await started()
     await stage.engine.close()
     assert reader.finish is not None and reader.finish.reason == "cancelled"
@@ -332,7 +333,7 @@ async def test_close_cancels_what_is_left_with_an_honest_reason() -> None:
 async def test_hurry_ends_the_grace() -> None:
     """A second request to stop cancels the live turns although the grace is not over."""
     stage = Stage()
-    _, reader = stage.begin(hold_after_hello)
+    _, reader = await stage.begin(hold_after_hello)
     await started()
     closing = asyncio.ensure_future(stage.engine.close(grace=20))
     await asyncio.sleep(0)
@@ -347,7 +348,7 @@ async def test_no_turn_begins_while_the_engine_closes() -> None:
     stage = Stage()
     await stage.engine.close()
     with pytest.raises(Stopping) as raised:
-        stage.begin(say_hello)
+        await stage.begin(say_hello)
     assert (raised.value.status, raised.value.retryable) == (503, True)
     assert stage.engine.live == 0
 
@@ -367,7 +368,7 @@ async def test_an_agent_that_ignores_its_cancellation_is_reported(
                 continue
 
     stage = Stage()
-    live, _ = stage.begin(answer)
+    live, _ = await stage.begin(answer)
     await started()
     with caplog.at_level(logging.WARNING, "offhook.turns"):
         await stage.engine.close()
@@ -380,7 +381,7 @@ async def test_an_agent_that_ignores_its_cancellation_is_reported(
 async def test_a_task_that_is_cancelled_from_outside_is_a_cancelled_turn() -> None:
     """Whoever ends the loop cancels the task itself; the reply then ends as cancelled."""
     stage = Stage()
-    live, reader = stage.begin(hold_after_hello)
+    live, reader = await stage.begin(hold_after_hello)
     await started()
     assert live.task is not None and live.task.cancel()
     await stage.over(live)
@@ -392,9 +393,10 @@ async def test_a_turn_that_cannot_be_made_starts_nothing() -> None:
     """When the request cannot be read as a turn the error is the caller's, and no task is left."""
     stage = Stage()
 
-    def make(cancelled: object) -> Turn:
+    def make(cancelled: object, history: object, state: object) -> Turn:
         raise ValueError("no turn")
 
+    opening = Opening(make, request_id="req_1", received=0.0, call=CallContext())
     with pytest.raises(ValueError, match="no turn"):
-        stage.engine.begin(make, Scripted(say_hello), Listener(), request_id="req_1", received=0.0)
+        await stage.engine.begin(opening, Scripted(say_hello), Listener())
     assert stage.engine.live == 0

@@ -173,19 +173,16 @@ async def test_drain_returns_at_once_when_nobody_is_blocked() -> None:
 def test_a_reader_that_cannot_write_the_end_is_given_a_failure() -> None:
     """A finish that a reader raises on becomes a failed one, so that its client is answered."""
 
-    class Breaking:
+    class Breaking(Listener):
         def __init__(self) -> None:
+            super().__init__()
             self.finishes: list[Finish] = []
 
-        blocked = False
-
+        @override
         def read(self, events: Sequence[Event]) -> None:
             self.finishes.extend(event for event in events if isinstance(event, Finish))
             if self.finishes and self.finishes[-1].reason != "failed":
                 raise TypeError("cannot be written")
-
-        async def drain(self) -> None:
-            """Nothing waits."""
 
     reply, reader = Reply(SystemClock()), Breaking()
     reply.attach(reader)

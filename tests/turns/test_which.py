@@ -138,6 +138,8 @@ CASES: list[tuple[str, Asked, list[Known], tuple[str, str]]] = [
     ),
     ("two other messages", ask(*said("a", "b", "c")), [known(ask(*said("a", "x", "y")))], ("beside", "run")),
     ("another conversation", ask(*said("a", "b", "c")), [known(ask(*HELLO))], ("beside", "run")),
+    ("another last message after the reply", ask(*said("and now")), [known(ask(*HELLO), "stop")], ("beside", "run")),
+    ("more messages after the reply", ask(*MORE), [known(ask(*HELLO), "stop")], ("newer", "run")),
     ("fewer messages", ask(*HELLO), [known(ask(*MORE))], ("beside", "run")),
     ("tool results of a live request", ask(*HELLO, CALLS, RESULT), [known(ask(*HELLO))], ("continuation", "run")),
     ("a turn id where the live one has none", ask(*MORE, id="3"), [known(ask(*HELLO))], ("newer", "run")),

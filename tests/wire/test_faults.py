@@ -85,7 +85,7 @@ def test_the_headers_of_an_error(error: OffhookError, headers: dict[bytes, bytes
 def test_every_5xx_says_whether_to_retry(kind: type[OffhookError]) -> None:
     """Every error that an OpenAI SDK client would repeat by itself says whether it should."""
     told = dict(faults.error_headers(sample(kind))).get(b"x-should-retry")
-    repeated = kind.status >= 500 or kind.status == 429
+    repeated = kind.status >= 500 or kind.status in (409, 429)
     assert told == ((b"true" if kind.retryable else b"false") if repeated else None)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from offhook.events import Event, Finish, Turn
+    from offhook.events import Event, Finish, OpenCall, Turn
 
 
 class ReplyWriter(Protocol):
@@ -40,6 +40,16 @@ class Agent(Protocol):
 
         Is cancelled when the turn is; whatever it raises ends the reply as failed.
         """
+
+    @property
+    def attends(self) -> bool:
+        """Tell whether it wants to know when calls begin and end."""
+
+    async def call_started(self, call: OpenCall) -> None:
+        """Learn of a call before its first turn; only where ``attends``. What it raises is logged."""
+
+    async def call_ended(self, call: OpenCall) -> None:
+        """Learn that a call has ended; only where ``attends``. What it raises is logged."""
 
     async def start(self) -> None:
         """Make what must live in the event loop (connections). Called once before the first turn."""

@@ -22,7 +22,7 @@ from offhook.events import Finish
 
 if TYPE_CHECKING:
     from offhook.agents.base import ReplyWriter
-    from offhook.events import Turn
+    from offhook.events import OpenCall, Turn
 
 # After so many values without a pause the loop gets its turn, so that an agent that never awaits cannot hold it.
 _BURST = 16
@@ -41,6 +41,40 @@ class FunctionAgent:
         self._function = function
         self._threads = threads
         self._pool: DaemonPool | None = None
+        self._on_call_start = _beside(function, "on_call_start")
+        self._on_call_end = _beside(function, "on_call_end")
+
+    @property
+    def attends(self) -> bool:
+        return self._on_call_start is not None or self._on_call_end is not None
+
+    async def call_started(self, call: OpenCall) -> None:
+        await self._tell(self._on_call_start, call)
+
+    async def call_ended(self, call: OpenCall) -> None:
+        await self._tell(self._on_call_end, call)
+
+    async def _tell(self, function: Callable[[OpenCall], Any] | None, call: OpenCall) -> None:
+        if function is None:
+            return
+        if inspect.iscoroutinefunction(function):
+            await function(call)
+            return
+        assert self._pool is not None, "FunctionAgent.start() was not awaited"
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+
+        def run() -> None:
+            error: BaseException | None = None
+            try:
+                function(call)
+            except BaseException as raised:
+                error = raised
+            with suppress(RuntimeError):  # The loop has been closed: nobody waits any more.
+                loop.call_soon_threadsafe(_settle, over, error)
+
+        self._pool.submit(run)
+        await over
 
     async def start(self) -> None:
         self._pool = DaemonPool(self._threads, "offhook-agent")
@@ -84,6 +118,25 @@ class FunctionAgent:
                     break
         finally:
             bridge.cancel()
+
+
+def _beside(function: Callable[..., Any], name: str) -> Callable[[OpenCall], Any] | None:
+    """Give the function of that name on the agent, or beside it in its module; None when there is none."""
+    found = getattr(function, name, None)
+    if found is None and inspect.isfunction(function) and function.__qualname__ == function.__name__:
+        found = function.__globals__.get(name)
+    return found if callable(found) else None
+
+
+def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    elif isinstance(error, Exception) and not isinstance(error, StopIteration):
+        future.set_exception(error)
+    else:
+        future.set_exception(RuntimeError(f"it raised {type(error).__name__}"))
 
 
 def _check_signature(function: Callable[[Turn], Any]) -> None:

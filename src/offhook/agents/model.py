@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from offhook.agents.prompt import check, fill_in
-from offhook.events import Finish
+from offhook.events import Attempt, Finish
 from offhook.upstream.attempt import Upstream
 from offhook.upstream.translate import Translator, request_body
 
 if TYPE_CHECKING:
     from offhook.agents.base import ReplyWriter
-    from offhook.events import Event, Turn
+    from offhook.events import Event, OpenCall, Turn
     from offhook.upstream.spec import UpstreamSpec
 
 
@@ -32,6 +33,18 @@ class ModelAgent:
         self._spec = spec
         self._system_prompt = system_prompt
         self._upstream = Upstream(spec)
+        # Neither path nor query: a key may stand in either.
+        self._host = urlsplit(spec.base_url).netloc.rpartition("@")[2]
+
+    @property
+    def attends(self) -> bool:
+        return False
+
+    async def call_started(self, call: OpenCall) -> None:
+        """Do nothing: a model keeps nothing of a call."""
+
+    async def call_ended(self, call: OpenCall) -> None:
+        """Do nothing: a model keeps nothing of a call."""
 
     async def start(self) -> None:
         """Do nothing: connections are made by the first turn that needs one."""
@@ -43,6 +56,7 @@ class ModelAgent:
         prompt = fill_in(self._system_prompt, turn) if self._system_prompt else None
         body = request_body(turn, model=self._spec.model, system_prompt=prompt)
         translator = Translator()
+        reply.write(Attempt(upstream=self._host, model=body["model"]))
         async with self._upstream.attempt(body) as attempt:
             reads = 0
             while not translator.done:

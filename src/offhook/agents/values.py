@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from offhook.errors import AgentValueError
-from offhook.events import Command, Event, Finish, Text, ToolCall, Usage
+from offhook.events import Attempt, Command, Event, Finish, Text, ToolCall, Usage
 
 _EXAMPLE = """\
 An agent gives strings and events, for example:
@@ -26,7 +26,7 @@ def to_event(value: Any) -> Event:
     """
     if isinstance(value, str):
         return Text(value)
-    if isinstance(value, Text | ToolCall | Command | Usage | Finish):
+    if isinstance(value, Text | ToolCall | Command | Usage | Attempt | Finish):
         wrong = _what_is_wrong(value)
         if wrong is None:
             return value
@@ -50,6 +50,9 @@ def _what_is_wrong(event: Event) -> str | None:
         case Usage(prompt, completion):
             good = all(type(count) is int and count >= 0 for count in (prompt, completion))
             return None if good else "a Usage whose counts are not whole numbers from 0 up"
+        case Attempt(upstream, model):
+            good = isinstance(upstream, str) and isinstance(model, str)
+            return None if good else "an Attempt without the names of a service and a model"
         case Finish(reason, error):
             good = reason in _REASONS and error is None
             return None if good else f"Finish({reason!r}); there are: {', '.join(_REASONS)}"

@@ -103,7 +103,7 @@ def demo(
     key = own_key(Path(settings.data_dir)).key
     ends = _Ends()
     # The built-in agent, whatever is configured in this folder.
-    line = build_line(Settings(), keys=(key,), clock=clock, hooks=[ends])
+    line = build_line(Settings(store="memory"), keys=(key,), clock=clock, hooks=[ends])
     server = ServerThread(line, _bind_near(settings.port))
     console = Console(highlight=False, soft_wrap=True, quiet=as_json)
     try:

@@ -9,7 +9,9 @@ import typer
 
 from offhook import __version__
 from offhook.cli.call import call
+from offhook.cli.calls import calls
 from offhook.cli.config import config
+from offhook.cli.db import db
 from offhook.cli.demo import demo
 from offhook.cli.init import init
 from offhook.cli.serve import serve
@@ -29,6 +31,8 @@ app.command()(call)
 app.command()(demo)
 app.command()(init)
 app.command()(config)
+app.add_typer(calls, name="calls")
+app.add_typer(db, name="db")
 
 
 def _version(asked: bool) -> None:

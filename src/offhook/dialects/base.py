@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from offhook.events import CallContext, Command, Event, Message, Text, ToolCall
 from offhook.wire.chat import CallDelta, ChatRequest, text_of
@@ -39,9 +40,14 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``hangup_function`` is the function name that the platform takes for hanging up (``MatchFunction`` of the
     workflow's ``FunctionMap``). The others name where an id comes from, such as ``header:X-Call``,
     ``query:session_id`` or ``body:custom.id`` (see ``dialects/sources.py``); that wins over what the platform sends.
+    ``cancel_grace`` is how many seconds a turn of which nothing was said yet goes on after a disconnect, for platforms
+    that retry. ``superseded`` is how the reply that a newer turn ends looks to the platform: whole, or broken off by an
+    error.
     """
 
     hangup_function: str = "hangup"
+    cancel_grace: Annotated[float, Meta(ge=0)] = 0.0
+    superseded: Literal["stop", "error"] = "stop"
     call_id: str | None = None
     turn_id: str | None = None
     room: str | None = None
@@ -51,12 +57,16 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Dialect(msgspec.Struct, frozen=True):
-    """One platform. ``marks`` tells whether a request is this platform's, from its body, headers or query."""
+    """One platform. ``marks`` tells whether a request is this platform's, from its body, headers or query.
+
+    ``memory`` is where the history comes from when nothing else is set: the ``window`` where the platform sends all.
+    """
 
     name: str
     marks: Callable[[Arrival], bool]
     read: Callable[[Arrival], Reading]
     write: Callable[[Event, Options], tuple[Piece, ...]]
+    memory: Literal["call", "window"] = "window"
 
 
 def write_openai(event: Event, options: Options) -> tuple[Piece, ...]:

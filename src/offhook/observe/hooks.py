@@ -10,8 +10,10 @@ import msgspec
 class TurnDetails(msgspec.Struct, frozen=True):
     """A turn that has ended. Times are seconds since its request was received, None where it did not happen.
 
-    ``reason`` is the finish reason of the reply; ``error`` what it failed with. ``cancelled`` is when the cancel
-    came in, ``ended`` when the agent's task was over; ``stopped_at`` is the latter on the clock's monotonic scale.
+    ``which`` tells what its request was to the call's others (``turns/which.py``), ``memory`` where its history came
+    from: ``window``, or ``first``, ``aligned`` and ``missed`` where the call remembers. ``reason`` is the
+    finish reason of the reply; ``error`` what it failed with. ``cancelled`` is when the cancel came in, ``ended`` when
+    the agent's task was over; ``stopped_at`` is the latter on the clock's monotonic scale.
     """
 
     request_id: str
@@ -19,6 +21,8 @@ class TurnDetails(msgspec.Struct, frozen=True):
     turn_id: str | None
     platform: str
     model: str
+    which: str
+    memory: str
     reason: str
     error: Exception | None
     events: int

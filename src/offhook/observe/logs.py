@@ -30,11 +30,13 @@ class TurnLog:
         failed = details.reason == "failed"
         log.log(
             logging.ERROR if failed else logging.INFO,
-            "turn call=%s turn=%s dialect=%s model=%s first_ms=%s end_ms=%s finish=%s%s request=%s",
+            "turn call=%s turn=%s dialect=%s model=%s which=%s memory=%s first_ms=%s end_ms=%s finish=%s%s request=%s",
             _quoted(details.call_id),
             _quoted(details.turn_id),
             details.platform,
             _quoted(details.model),
+            details.which,
+            details.memory,
             _milliseconds(details.first_useful),
             _milliseconds(details.ended),
             details.reason,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from starlette.routing import Route, Router
 from typing_extensions import override
 
-from offhook.errors import Stopping, UnknownPath
+from offhook.errors import Stopping, UnknownCall, UnknownPath
 from offhook.server.answers import answer, json_messages
 from offhook.server.door import Door, Visit, read_visit, refused
 from offhook.wire.models import encode_list, encode_one
@@ -54,7 +55,7 @@ class HealthDoor(Door):
 
 
 class ReadyDoor(Door):
-    """``GET /readyz``: the server takes new turns; 503 once it goes down."""
+    """``GET /readyz``: the server takes new turns; 503 once it goes down. ``degraded`` names what it does without."""
 
     def __init__(self, *, line: Line, clock: Clock) -> None:
         super().__init__(keys=None, clock=clock)
@@ -64,7 +65,27 @@ class ReadyDoor(Door):
     async def visit(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         if self._line.engine.stopping:
             raise Stopping("The server is going down; try another one.")
-        await answer(send, json_messages(200, b'{"status":"ready"}', request_id=visit.request_id))
+        body: dict[str, Any] = {"status": "ready"}
+        if degraded := self._line.engine.degraded:
+            body["degraded"] = degraded
+        await answer(send, json_messages(200, msgspec.json.encode(body), request_id=visit.request_id))
+
+
+class EndDoor(Door):
+    """``POST .../calls/{id}/end``: the call has ended, as somebody knows who is told; 404 when it is not live here."""
+
+    methods = ("POST",)
+
+    def __init__(self, *, line: Line, keys: Keys, clock: Clock) -> None:
+        super().__init__(keys=keys, clock=clock)
+        self._line = line
+
+    @override
+    async def visit(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        call_id = scope["path_params"]["call_id"]
+        if not self._line.calls.end(call_id, "callback"):
+            raise UnknownCall(f"The call {call_id!r} is not live here.")
+        await answer(send, json_messages(200, b'{"ended":true}', request_id=visit.request_id))
 
 
 class NowhereDoor:
@@ -82,7 +103,7 @@ class NowhereDoor:
         await answer(send, refused(error, visit))
 
 
-def make_router(line: Line, *, chat: ChatDoor, models: ModelsDoor, clock: Clock) -> Router:
+def make_router(line: Line, *, chat: ChatDoor, models: ModelsDoor, keys: Keys, clock: Clock) -> Router:
     """Give the ASGI application. Chat and models are served under any prefix, since base URLs are mis-pasted."""
 
     @asynccontextmanager
@@ -98,6 +119,10 @@ def make_router(line: Line, *, chat: ChatDoor, models: ModelsDoor, clock: Clock)
             Route("/healthz", HealthDoor(clock=clock)),
             Route("/readyz", ReadyDoor(line=line, clock=clock)),
             *(Route(prefix + "/chat/completions", chat) for prefix in ("", "/{prefix:path}")),
+            *(
+                Route(prefix + "/calls/{call_id:path}/end", EndDoor(line=line, keys=keys, clock=clock))
+                for prefix in ("", "/{prefix:path}")
+            ),
             *(Route(prefix + "/models", models) for prefix in ("", "/{prefix:path}")),
             *(Route(prefix + "/models/{model_id:path}", models) for prefix in ("", "/{prefix:path}")),
         ],

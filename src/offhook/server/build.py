@@ -12,6 +12,7 @@ from offhook.agents.load import load_function
 from offhook.agents.model import ModelAgent
 from offhook.agents.testline import testline
 from offhook.config import AgentSpec, agent_spec, is_loopback, no_such_setting
+from offhook.coord.memory import MemoryCoordinator
 from offhook.dialects.base import Options
 from offhook.dialects.choose import named
 from offhook.dialects.sources import check as check_sources
@@ -23,7 +24,12 @@ from offhook.server.capture import Sink, Tap, capture_to, show_reply_on, show_re
 from offhook.server.chat import ChatDoor
 from offhook.server.directory import Directory
 from offhook.server.line import Line
+from offhook.store.choose import database_path, make_store
+from offhook.store.marks import Marks
+from offhook.turns.calls import Calls
 from offhook.turns.engine import Engine
+from offhook.turns.journal import Journal
+from offhook.turns.spool import Spool
 from offhook.upstream.spec import UpstreamSpec
 
 if TYPE_CHECKING:
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from offhook.clock import Clock
     from offhook.config import Settings
     from offhook.observe.hooks import TurnHook
+    from offhook.turns.state import CallState
 
 TESTLINE = "testline"
 
@@ -64,25 +71,61 @@ def build_line(
     dialect = None if settings.platform == "auto" else named(settings.platform)
     options = dialect_options(settings.dialect)
     arrivals, sinks = _taps(settings, show)
-    engine = Engine(clock, [TurnLog(content=settings.log_content or settings.show), *hooks])
-    line = Line(directory.agents, engine)
     accepted = _accepted(settings, keys)
+    line = _make_line(settings, directory, clock, [TurnLog(content=settings.log_content or settings.show), *hooks])
     router = make_router(
         line,
         chat=ChatDoor(
-            engine=engine,
+            engine=line.engine,
             directory=directory,
             keys=accepted,
             clock=clock,
             dialect=dialect,
             options=options,
             max_body=settings.max_body,
+            memory=None if settings.memory == "auto" else settings.memory,
         ),
         models=ModelsDoor(model_ids=directory.model_ids, keys=accepted, clock=clock),
+        keys=accepted,
         clock=clock,
     )
     line.app = Tap(router, sinks, clock, arrivals=arrivals) if sinks else router
     return line
+
+
+def _make_line(settings: Settings, directory: Directory, clock: Clock, hooks: Sequence[TurnHook]) -> Line:
+    """Give the line without its addresses: what answers, remembers and records."""
+    folder = Path(settings.data_dir)
+    coord: MemoryCoordinator[CallState] = MemoryCoordinator()
+    # A call that has ended for its silence may go on, and its replies answer retries for a while longer.
+    recent_for = settings.call_idle + settings.replay_for
+    store = make_store(settings.store, data_dir=folder, sync=settings.store_sync, now=clock.now, recent_for=recent_for)
+    database = database_path(settings.store, folder)
+    numbers = Marks(None if database is None else folder)
+    journal: Journal | None = None
+    if store is not None:
+        keep_for = settings.store_keep_days * 86_400
+        journal = Journal(store, _spool(settings, database), clock, wait=settings.store_commit_wait, keep_for=keep_for)
+    calls = Calls(
+        clock,
+        owner=clock.new_id("server_"),
+        coord=coord,
+        store=store,
+        journal=journal,
+        number=numbers,
+        idle=settings.call_idle,
+        replay_for=settings.replay_for,
+    )
+    engine = Engine(clock, calls, hooks, memory_tokens=settings.memory_tokens)
+    return Line(directory, engine, calls, coord, store=store, journal=journal, secret=numbers if database else None)
+
+
+def _spool(settings: Settings, database: Path | None) -> Spool | None:
+    """Give the spool beside the database; None for a store whose records end with the process."""
+    if database is None:
+        return None
+    folder = database.with_name(f"{database.name}-spool")
+    return Spool(folder, size=settings.store_spool, sync=settings.store_sync == "full")
 
 
 def _accepted(settings: Settings, keys: Sequence[str] | Callable[[], Sequence[str]]) -> Keys:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import override
 
@@ -16,6 +17,8 @@ from offhook.server.body import check_content_type, read_body
 from offhook.server.door import Door, Visit
 from offhook.server.outlet import Outlet
 from offhook.server.stream import CompletionReader, Face, StreamReader
+from offhook.turns.live import Opening
+from offhook.turns.which import Asked, asked_of
 from offhook.wire.chat import ChatRequest, decode_request
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     from offhook.clock import Clock
     from offhook.dialects.base import Reading
-    from offhook.events import Cancellation
+    from offhook.events import Cancellation, Message
     from offhook.server.auth import Keys
     from offhook.server.directory import Directory
     from offhook.turns.engine import Engine
@@ -38,7 +41,10 @@ _MOST_WARNINGS = 16
 
 
 class ChatDoor(Door):
-    """``POST .../chat/completions``, as raw ASGI: nothing stands between the agent and the client's transport."""
+    """``POST .../chat/completions``, as raw ASGI: nothing stands between the agent and the client's transport.
+
+    ``memory`` tells where the history of every turn comes from; None leaves it to the dialect.
+    """
 
     methods = ("POST",)
 
@@ -52,6 +58,7 @@ class ChatDoor(Door):
         dialect: Dialect | None = None,
         options: Mapping[str, Options] | None = None,
         max_body: int = 8 * 1024 * 1024,
+        memory: Literal["call", "window"] | None = None,
     ) -> None:
         super().__init__(keys=keys, clock=clock)
         self._engine = engine
@@ -59,6 +66,7 @@ class ChatDoor(Door):
         self._dialect = dialect
         self._options = dict(options or {})
         self._max_body = max_body
+        self._memory = memory
         self._warned: set[str] = set()
 
     @override
@@ -75,15 +83,21 @@ class ChatDoor(Door):
         dialect = choose(arrival, self._dialect)
         options = self._options.get(dialect.name, Options())
         reading = apply(options, arrival, dialect.read(arrival))
-        face = Face(request=request, request_id=visit.request_id, dialect=dialect, options=options)
+        face = Face(
+            request=request, request_id=visit.request_id, dialect=dialect, options=options, holds=self._engine.recorded
+        )
         reader = (StreamReader if request.stream else CompletionReader)(face, Outlet(scope, send), self._clock)
-        live = self._engine.begin(
-            lambda cancelled: make_turn(request, reading, cancelled),
-            agent,
-            reader,
+        opening = Opening(
+            partial(make_turn, request, reading),
             request_id=visit.request_id,
             received=received,
+            call=reading.call,
+            window=reading.history,
+            asked=_asked(request, reading),
+            memory=(self._memory or dialect.memory) == "call",
+            grace=options.cancel_grace,
         )
+        live = await self._engine.begin(opening, agent, reader)
         try:
             # The agent starts only when this task waits: a client that has already gone never starts it.
             while (await receive())["type"] != "http.disconnect":
@@ -104,8 +118,21 @@ class ChatDoor(Door):
         )
 
 
-def make_turn(request: ChatRequest, reading: Reading, cancelled: Cancellation) -> Turn:
-    """Give the turn that a request and what a dialect read from it make."""
+def _asked(request: ChatRequest, reading: Reading) -> Asked | None:
+    """Give what is compared of a request; None where nothing can be, for want of a call id."""
+    if reading.call.id is None:
+        return None
+    return asked_of(reading.history, model=request.model, turn_id=reading.turn_id, stream=bool(request.stream))
+
+
+def make_turn(
+    request: ChatRequest,
+    reading: Reading,
+    cancelled: Cancellation,
+    history: tuple[Message, ...],
+    state: dict[str, Any],
+) -> Turn:
+    """Give the turn that a request and what a dialect read from it make, with what its call remembers."""
     kind, text = kind_of(reading.history)
     return Turn(
         kind=kind,
@@ -113,7 +140,9 @@ def make_turn(request: ChatRequest, reading: Reading, cancelled: Cancellation) -
         cancelled=cancelled,
         call=reading.call,
         id=reading.turn_id,
-        history=reading.history,
+        history=history,
+        window=reading.history,
+        state=state,
         model=request.model,
         params=Params(
             temperature=request.temperature,

@@ -33,9 +33,13 @@ class Directory:
         everyone = [*self._agents.values(), *([self._fallback] if self._fallback is not None else [])]
         return tuple({id(agent): agent for agent in everyone}.values())
 
+    def find(self, model_id: str) -> Agent | None:
+        """Give the agent that answers for a ModelId, None when none does."""
+        return self._agents.get(model_id, self._fallback)
+
     def answering(self, model_id: str) -> Agent:
         """Give the agent that answers for a ModelId. Raises UnknownModel when none does."""
-        agent = self._agents.get(model_id, self._fallback)
+        agent = self.find(model_id)
         if agent is None:
             raise UnknownModel(
                 f"The model {model_id!r} does not exist here; there is: {', '.join(sorted(self._agents))}. "

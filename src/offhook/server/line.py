@@ -2,33 +2,75 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from starlette.types import ASGIApp
 
-    from offhook.agents.base import Agent
+    from offhook.coord.base import Coordinator
+    from offhook.server.directory import Directory
+    from offhook.store.base import Store
+    from offhook.turns.calls import Calls
     from offhook.turns.engine import Engine
+    from offhook.turns.journal import Journal
+    from offhook.turns.state import CallState
+
+
+class Secret(Protocol):
+    """Something that is read from the disk before it is used."""
+
+    def load(self) -> None:
+        """Read it, in any thread."""
 
 
 class Line:
-    """Holds together what starts and ends together. ``app`` is the ASGI application."""
+    """Holds together what starts and ends together. ``app`` is the ASGI application.
+
+    ``store`` and ``journal`` are None where nothing is recorded, ``secret`` where none is kept on the disk.
+    """
 
     app: ASGIApp
 
-    def __init__(self, agents: Sequence[Agent], engine: Engine) -> None:
-        self.agents = tuple(agents)
+    def __init__(
+        self,
+        directory: Directory,
+        engine: Engine,
+        calls: Calls,
+        coord: Coordinator[CallState],
+        store: Store | None = None,
+        journal: Journal | None = None,
+        secret: Secret | None = None,
+    ) -> None:
+        self.directory = directory
         self.engine = engine
+        self.calls = calls
+        self.coord = coord
+        self.store = store
+        self.journal = journal
+        self.secret = secret
+        self._started = False
 
     async def start(self) -> None:
-        """Make what lives in the event loop."""
-        for agent in self.agents:
+        """Make what lives in the event loop, once. Raises SetupError when the store can never be had."""
+        if self._started:
+            return
+        self._started = True
+        await self.coord.start()
+        if self.journal is not None:
+            await self.journal.start()
+        if self.secret is not None:
+            await asyncio.to_thread(self.secret.load)
+        for agent in self.directory.agents:
             await agent.start()
+        await self.calls.resume(self.directory.find)
 
     async def close(self) -> None:
         """End the live turns and let go of everything."""
         await self.engine.close()
-        for agent in self.agents:
+        await self.calls.close()
+        for agent in self.directory.agents:
             await agent.close()
+        if self.journal is not None:
+            await self.journal.close()
+        await self.coord.close()

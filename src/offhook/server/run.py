@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvicorn
 import uvloop
 from typing_extensions import override
 
-from offhook.errors import SetupError
+from offhook.errors import OffhookError, SetupError
 from offhook.server.edge import Edge
 from offhook.server.listen import BACKLOG
 from offhook.server.listen import base_url_of as base_url_of
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from offhook.server.line import Line
+
+T = TypeVar("T")
 
 # Longer than a person thinks between two sentences, so that the platform's connection is still there.
 _KEEP_ALIVE = 75
@@ -76,11 +78,19 @@ class _Server(uvicorn.Server):
         self._line = line
         self._stop_timeout = stop_timeout
         self._on_started = on_started
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.failure: OffhookError | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
+        try:
+            # Before the server's own start, which would tell of a failure in many lines.
+            await self._line.start()
+        except OffhookError as error:
+            self.failure = error
+            self.should_exit = True
+            return
         await super().startup(sockets)
         if self._certificate is not None:
             self._certificate.start()
@@ -101,9 +111,9 @@ class _Server(uvicorn.Server):
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.should_exit and self._loop is not None:
+        if self.should_exit and self.loop is not None:
             # Told a second time: do not wait for the live replies. In a step of its own: a signal may come anywhere.
-            self._loop.call_soon_threadsafe(self._line.engine.hurry)
+            self.loop.call_soon_threadsafe(self._line.engine.hurry)
         self.should_exit = True
 
     @override
@@ -157,9 +167,12 @@ def run(
 ) -> None:
     """Serve until SIGINT or SIGTERM; live replies then have ``stop_timeout`` seconds to end by themselves.
 
-    ``on_started`` is called once requests are taken.
+    ``on_started`` is called once requests are taken. Raises SetupError when the line cannot be started.
     """
-    _run_to_end(_Server(line, edge or Edge(), stop_timeout, on_started).serve(sockets=[listener]))
+    server = _Server(line, edge or Edge(), stop_timeout, on_started)
+    _run_to_end(server.serve(sockets=[listener]))
+    if server.failure is not None:
+        raise server.failure
 
 
 class ServerThread:
@@ -180,12 +193,17 @@ class ServerThread:
         """How many connections are open, idle ones included."""
         return len(self._server.server_state.connections)
 
+    def ask(self, work: Coroutine[Any, Any, T]) -> T:
+        """Give what a coroutine gives in the server's loop; for other threads, while it runs."""
+        assert self._server.loop is not None, "the server has not started"
+        return asyncio.run_coroutine_threadsafe(work, self._server.loop).result()
+
     def start(self) -> None:
         """Return when the server takes requests. Raises SetupError when it does not start."""
         self._thread.start()
         self._started.wait()
         if not self._server.started:
-            raise SetupError("The server did not start; its log says why.")
+            raise self._server.failure or SetupError("The server did not start; its log says why.")
 
     def stop(self) -> None:
         """End the server and return when its thread is over."""

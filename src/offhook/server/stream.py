@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from offhook.dialects.base import Dialect, Options
-from offhook.errors import AgentError, OffhookError
+from offhook.errors import AgentError, OffhookError, Superseded
 from offhook.events import Event, Finish, Usage
 from offhook.server.answers import REQUEST_ID, error_messages, json_messages
 from offhook.wire.chat import (
@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 
 
 class Face(msgspec.Struct, frozen=True):
-    """How a reply looks from the client's side."""
+    """How a reply looks from the client's side. ``holds`` tells that the end of its body waits for its record."""
 
     request: ChatRequest
     request_id: str
     dialect: Dialect
     options: Options
+    holds: bool = False
 
 
 class _Reader:
@@ -51,6 +52,7 @@ class _Reader:
         self._said: list[str] = []
         self._call_ids: set[str] = set()
         self._over = False
+        self.first_byte: float | None = None
         self.id = clock.new_id("chatcmpl-")
         self.created = int(clock.now())
 
@@ -58,8 +60,22 @@ class _Reader:
     def blocked(self) -> bool:
         return self._outlet.blocked
 
+    @property
+    def sent(self) -> int:
+        return self._outlet.sent
+
+    @property
+    def delivered(self) -> bool:
+        return self._outlet.over
+
     async def drain(self) -> None:
         await self._outlet.drain()
+
+    def _put(self, message: Message, mark: int) -> None:
+        """Send a message; ``mark`` is how many characters of the reply's text it and those before it carry."""
+        if self.first_byte is None:
+            self.first_byte = self._clock.monotonic()
+        self._outlet.put(message, mark)
 
     def _pieces(self, event: Event) -> tuple[Piece, ...]:
         if isinstance(event, Usage):
@@ -83,13 +99,18 @@ class _Reader:
 
 
 class StreamReader(_Reader):
-    """Writes a reply as a stream of chunks; the headers wait for the first event, so that a failure can be a status."""
+    """Writes a reply as a stream of chunks; the headers wait for the first event, so that a failure can be a status.
+
+    Where the end is held, everything but ``[DONE]`` and the end of the body goes out at once.
+    """
 
     def __init__(self, face: Face, outlet: Outlet, clock: Clock) -> None:
         super().__init__(face, outlet, clock)
         self._writer = ChunkWriter(id=self.id, created=self.created, model=face.request.model)
         self._begun = False
         self._count = face.request.include_usage
+        self._length = 0
+        self._held = False
 
     def read(self, events: Sequence[Event]) -> None:
         chunks: list[bytes] = []
@@ -101,37 +122,46 @@ class StreamReader(_Reader):
                 return
             chunks.extend(map(self._chunk, self._pieces(event)))
         if chunks:
-            self._put(chunks)
+            self._write(chunks)
+
+    def end(self) -> None:
+        if self._held:
+            self._held = False
+            self._write([self._writer.done()], more=False)
 
     def _chunk(self, piece: Piece) -> bytes:
         if isinstance(piece, str):
+            self._length += len(piece)
             if self._count:
                 self._said.append(piece)
             return self._writer.text(piece)
         return self._writer.call(self._named(piece))
 
     def _finish(self, finish: Finish, chunks: list[bytes]) -> None:
-        error = _error_of(finish)
+        error = _error_of(finish, self._face.options)
         if error is None:
             chunks.append(self._writer.finish(_wire_reason(finish, called=self._writer.called)))
             if self._count:
                 usage = self._counted()
                 chunks.append(self._writer.usage(usage.prompt_tokens, usage.completion_tokens))
-            chunks.append(self._writer.done())
+            self._held = self._face.holds
+            if not self._held:
+                chunks.append(self._writer.done())
         elif self._begun or chunks:
             chunks.append(error_event(error))
         else:
             for message in error_messages(error, request_id=self._face.request_id):
-                self._outlet.put(message)
+                self._put(message, 0)
             return
-        self._put(chunks, more=False)
+        self._write(chunks, more=self._held)
 
-    def _put(self, chunks: list[bytes], *, more: bool = True) -> None:
+    def _write(self, chunks: list[bytes], *, more: bool = True) -> None:
         if not self._begun:
             self._begun = True
-            self._outlet.put(_stream_start(self._face.request_id))
+            self._put(_stream_start(self._face.request_id), 0)
             chunks.insert(0, self._writer.role())
-        self._outlet.put({"type": "http.response.body", "body": b"".join(chunks), "more_body": more})
+        message = {"type": "http.response.body", "body": b"".join(chunks), "more_body": more}
+        self._outlet.put(message, self._length)
 
 
 class CompletionReader(_Reader):
@@ -140,6 +170,7 @@ class CompletionReader(_Reader):
     def __init__(self, face: Face, outlet: Outlet, clock: Clock) -> None:
         super().__init__(face, outlet, clock)
         self._calls: list[CallDelta] = []
+        self._held: tuple[Message, ...] = ()
 
     def read(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -154,28 +185,37 @@ class CompletionReader(_Reader):
                 else:
                     self._calls.append(self._named(piece))
 
+    def end(self) -> None:
+        held, self._held = self._held, ()
+        length = sum(map(len, self._said))
+        for message in held:
+            self._put(message, length)
+
     def _finish(self, finish: Finish) -> None:
-        error = _error_of(finish)
+        error = _error_of(finish, self._face.options)
         if error is not None:
-            messages = error_messages(error, request_id=self._face.request_id)
-        else:
-            usage = self._counted()
-            body = encode_completion(
-                id=self.id,
-                created=self.created,
-                model=self._face.request.model,
-                text="".join(self._said),
-                calls=self._calls,
-                reason=_wire_reason(finish, called=bool(self._calls)),
-                usage=usage_object(usage.prompt_tokens, usage.completion_tokens),
-            )
-            messages = json_messages(200, body, request_id=self._face.request_id)
-        for message in messages:
-            self._outlet.put(message)
+            self._held = error_messages(error, request_id=self._face.request_id)
+            self.end()
+            return
+        usage = self._counted()
+        body = encode_completion(
+            id=self.id,
+            created=self.created,
+            model=self._face.request.model,
+            text="".join(self._said),
+            calls=self._calls,
+            reason=_wire_reason(finish, called=bool(self._calls)),
+            usage=usage_object(usage.prompt_tokens, usage.completion_tokens),
+        )
+        self._held = json_messages(200, body, request_id=self._face.request_id)
+        if not self._face.holds:
+            self.end()
 
 
-def _error_of(finish: Finish) -> OffhookError | None:
+def _error_of(finish: Finish, options: Options) -> OffhookError | None:
     """Give the error that the client is told of, None for a reply that ended well."""
+    if finish.reason == "superseded" and options.superseded == "error":
+        return Superseded("A newer turn of the call has begun.")
     if finish.reason not in ("failed", "cancelled"):
         return None
     if isinstance(finish.error, OffhookError):

@@ -41,6 +41,7 @@ class Database:
         self, path: Path, *, sync: str = "normal", lock_wait: float = 1.0, most_pages: int | None = None
     ) -> None:
         self.path = path
+        self._names: tuple[str, ...] = ()
         self._sync = sync
         self._lock_wait = lock_wait
         self._most_pages = most_pages
@@ -59,6 +60,7 @@ class Database:
         newer version of this program or to another.
         """
         self.path = self.path.absolute()
+        self._names = (str(self.path), *map(str, self._beside()))
         try:
             self._open()
         except StoreError as error:
@@ -144,7 +146,8 @@ class Database:
 
     def _identities(self) -> tuple[Identity, ...] | None:
         try:
-            return (identity(self.path), *map(identity, self._beside()))
+            # At every commit, so as plain names: paths are slow to make.
+            return tuple(map(identity, self._names))
         except OSError:
             return None
 

@@ -31,7 +31,7 @@ class Identity(NamedTuple):
     inode: int
 
 
-def identity(path: Path) -> Identity:
+def identity(path: Path | str) -> Identity:
     """Give the identity of a file. Raises OSError when it is not there."""
     status = os.stat(path)
     return Identity(status.st_dev, status.st_ino)

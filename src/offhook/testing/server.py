@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from offhook.clock import Clock
     from offhook.observe.hooks import TurnDetails
     from offhook.server.line import Line
+    from offhook.store.base import StoredCall, TurnRecord
 
 
 class TurnRecorder:
@@ -71,9 +72,24 @@ class LiveServer:
         """The details of the turns that have ended, oldest first."""
         return list(self._recorder.turns)
 
+    @property
+    def missed(self) -> int:
+        """How many requests had a history that did not fit what the call remembers."""
+        return self._line.calls.missed
+
     def wait_for_turns(self, count: int = 1, timeout: float = PATIENCE) -> list[TurnDetails]:
         """Give the turns when so many have ended. Raises TimeoutError after ``timeout`` real seconds."""
         return self._recorder.wait(count, timeout)
+
+    def records(self, call_id: str) -> tuple[TurnRecord, ...]:
+        """Give the records of a call's turns, oldest first; none for a call that is not recorded."""
+        stored = self.stored(call_id)
+        return stored.turns if stored else ()
+
+    def stored(self, call_id: str) -> StoredCall | None:
+        """Give a call as it is recorded; None when it is not."""
+        store = self._line.store
+        return None if store is None else self._thread.ask(store.find(call_id))
 
     def call(self, *, model_id: str | None = None, **options: Any) -> AbstractContextManager[Caller]:
         """Place a call, to be used with ``with``; ``options`` are those of ``offhook.node.Call``.
@@ -99,7 +115,8 @@ def live_server(
     """
     named = agent if isinstance(agent, str) else None
     recorder = TurnRecorder()
-    made = Settings(**{"agent": named, "port": 0, "show": show is not None, **settings})
+    # What a test records is gone with it, unless it says where to keep it.
+    made = Settings(**{"agent": named, "port": 0, "show": show is not None, "store": "memory", **settings})
     line = build_line(
         made,
         keys=(api_key,),

@@ -1,26 +1,34 @@
 """The engine owns the task of every turn: it starts it, ends it, and tells the hooks how it went.
 
 The HTTP side only reads. What a disconnect does is decided here: when the last reader has left, the reply is closed as
-cancelled and the agent's task is cancelled within the same step.
+cancelled and the agent's task is cancelled within the same step. So is what a retry and a newer turn do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from offhook.errors import AgentError, OffhookError, Stopping
 from offhook.events import Command, Finish, ToolCall
-from offhook.observe.hooks import TurnDetails, TurnHook
-from offhook.turns.reply import Reader, Reply
+from offhook.store.base import Heard, TurnKept
+from offhook.turns.live import CancelSignal, LiveTurn, Opening
+from offhook.turns.memory import Transcript, recall
+from offhook.turns.record import events_of, record_of
+from offhook.turns.repair import repair
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Coroutine, Sequence
 
     from offhook.agents.base import Agent
     from offhook.clock import Clock
-    from offhook.events import Cancellation, Turn
+    from offhook.events import Event, Message
+    from offhook.observe.hooks import TurnHook
+    from offhook.turns.call import CallLine
+    from offhook.turns.calls import Calls
+    from offhook.turns.reply import Reader
+    from offhook.turns.which import Known, Named
 
 log = logging.getLogger("offhook.turns")
 
@@ -28,88 +36,21 @@ log = logging.getLogger("offhook.turns")
 _LONGEST_CLEAN_UP = 2.0
 
 
-class CancelSignal:
-    """The turn's own signal; ``set`` is called in the event loop, ``is_set`` anywhere."""
-
-    __slots__ = ("_set", "_waiters")
-
-    def __init__(self) -> None:
-        self._set = False
-        self._waiters: list[asyncio.Future[None]] = []
-
-    def is_set(self) -> bool:
-        return self._set
-
-    def set(self) -> None:
-        self._set = True
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiters.clear()
-
-    async def wait(self) -> None:
-        if self._set:
-            return
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        await waiter
-
-
-class LiveTurn:
-    """A turn that runs: its reply, and the marks of its time (the clock's monotonic seconds)."""
-
-    __slots__ = ("_signal", "cancelled_at", "received", "reply", "request_id", "started", "task", "turn")
-
-    def __init__(self, turn: Turn, reply: Reply, signal: CancelSignal, *, request_id: str, received: float) -> None:
-        self.turn = turn
-        self.reply = reply
-        self.request_id = request_id
-        self.received = received
-        self.started = received
-        self.cancelled_at: float | None = None
-        self.task: asyncio.Task[None] | None = None
-        self._signal = signal
-
-    def cancel(self, now: float, error: OffhookError | None = None) -> None:
-        """End a live turn at once; one that has ended stays as it is."""
-        if self.reply.finish is not None:
-            return
-        self.cancelled_at = now
-        self.reply.close(Finish("cancelled", error))
-        self._signal.set()
-        if self.task is not None:
-            self.task.cancel()
-
-    def details(self, ended: float) -> TurnDetails:
-        """Give what the hooks are told; ``ended`` is when the task was over."""
-        reply, received = self.reply, self.received
-        finish = reply.finish or Finish("cancelled")
-        return TurnDetails(
-            request_id=self.request_id,
-            call_id=self.turn.call.id,
-            turn_id=self.turn.id,
-            platform=self.turn.call.platform,
-            model=self.turn.model,
-            reason=finish.reason,
-            error=finish.error,
-            events=len(reply.events),
-            started=self.started - received,
-            first_useful=None if reply.first_useful is None else reply.first_useful - received,
-            cancelled=None if self.cancelled_at is None else self.cancelled_at - received,
-            ended=ended - received,
-            stopped_at=ended,
-        )
-
-
 class Engine:
-    """Starts turns and owns their tasks."""
+    """Starts turns and owns their tasks. ``memory_tokens`` bounds what a call remembers, 0 for no bound."""
 
-    def __init__(self, clock: Clock, hooks: Sequence[TurnHook] = ()) -> None:
+    def __init__(self, clock: Clock, calls: Calls, hooks: Sequence[TurnHook] = (), *, memory_tokens: int = 0) -> None:
         self._clock = clock
+        self._calls = calls
         self._hooks = tuple(hooks)
+        self._memory_tokens = memory_tokens
         self._live: set[LiveTurn] = set()
+        # By ticket, from the beginning until the task is over and the record safe.
+        self._turns: dict[str, LiveTurn] = {}
+        self._chores: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._closed = False
+        calls.on_order = self._supersede
 
     @property
     def live(self) -> int:
@@ -121,35 +62,56 @@ class Engine:
         """Tell whether no new turns are taken any more."""
         return self._stopping
 
-    def begin(
-        self,
-        make: Callable[[Cancellation], Turn],
-        agent: Agent,
-        reader: Reader,
-        *,
-        request_id: str,
-        received: float,
-    ) -> LiveTurn:
-        """Start a turn with its first reader; ``received`` is the clock's monotonic time of its request.
+    @property
+    def recorded(self) -> bool:
+        """Tell whether turns are recorded, so that the end of a reply waits for its record."""
+        return self._calls.recorded
 
-        Raises Stopping when the server is going down.
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """Name what the line does without for now: ``store``."""
+        return ("store",) if self._calls.degraded else ()
+
+    async def begin(self, opening: Opening, agent: Agent, reader: Reader) -> LiveTurn:
+        """Give the request the turn that it asks for: a new one, the live one that it is a retry of, or a recorded one.
+
+        Waits only where the call may have records from before a restart. Raises Stopping when the server is going down.
         """
-        if self._stopping:
-            raise Stopping("The server is going down; try another one.")
-        signal = CancelSignal()
-        reply = Reply(self._clock)
-        reply.attach(reader)
-        live = LiveTurn(make(signal), reply, signal, request_id=request_id, received=received)
-        live.task = asyncio.get_running_loop().create_task(self._run(live, agent), name=f"turn {request_id}")
-        self._live.add(live)
-        live.task.add_done_callback(lambda task: self._ended(live, task))
-        return live
+        self._refuse_when_stopping()
+        asked = opening.asked
+        if asked is None:
+            line = self._calls.alone(opening.call) if self._calls.recorded else None
+            return self._start(LiveTurn(opening, self._clock, agent), opening, reader, line)
+        line = await self._calls.open(opening.call)
+        live = LiveTurn(opening, self._clock, agent)
+        while True:
+            named = await self._calls.claim(line, asked, live.ticket)
+            self._refuse_when_stopping()
+            live.which = named.which
+            if named.answer == "run":
+                break
+            given = await self._again(live, opening, reader, line, named)
+            if given is not None:
+                return given
+            # Its reply is gone, so that it is as one that never ended well.
+            self._calls.note_gone(line, named)
+        for other in named.ends:
+            await self._end_as_superseded(other)
+        return self._start(live, opening, reader, line)
 
     def leave(self, live: LiveTurn, reader: Reader) -> None:
-        """Let a reader go; the last one to leave a live reply cancels the turn at once."""
+        """Let a reader go; the last one to leave a live reply cancels the turn at once, or when its grace is over."""
+        live.note(reader)
         live.reply.detach(reader)
-        if live.reply.readers == 0:
-            live.cancel(self._clock.monotonic())
+        if live.again is not None:
+            self._calls.note_again(*live.again, sent=live.sent, delivered=live.delivered)
+        elif live.reply.finish is not None:
+            self._calls.note_end(live)
+        elif live.reply.readers == 0:
+            if live.grace > 0 and not live.said_something and not self._stopping:
+                live.lingering = self._spawn(self._linger(live))
+            else:
+                live.cancel(self._clock.monotonic())
 
     async def close(self, grace: float = 0.0) -> None:
         """Take no more turns, let the live ones end within ``grace`` seconds, then cancel what is left; once."""
@@ -165,6 +127,10 @@ class Engine:
             _, late = await asyncio.wait(tasks, timeout=_LONGEST_CLEAN_UP)
             if late:
                 log.warning("%d agents did not stop within %.0f s of being cancelled", len(late), _LONGEST_CLEAN_UP)
+        if self._chores:
+            _, late = await asyncio.wait(self._chores, timeout=_LONGEST_CLEAN_UP)
+            for chore in late:
+                chore.cancel()
         self._closed = True
 
     def hurry(self) -> None:
@@ -172,11 +138,108 @@ class Engine:
         for live in tuple(self._live):
             live.cancel(self._clock.monotonic(), Stopping("The server is going down; try another one."))
 
-    async def _run(self, live: LiveTurn, agent: Agent) -> None:
+    def _refuse_when_stopping(self) -> None:
+        if self._stopping:
+            raise Stopping("The server is going down; try another one.")
+
+    # --- beginning ------------------------------------------------------------------------------------------------
+
+    def _start(self, live: LiveTurn, opening: Opening, reader: Reader, line: CallLine | None) -> LiveTurn:
+        history = repair(opening.window) if line is None else self._history(live, opening, line)
+        if line is not None:
+            self._calls.go_on(line)
+        signal = CancelSignal()
+        live.begin(opening.make(signal, history, {} if line is None else line.state), signal, line)
+        live.reply.on_close = lambda: self._closed_reply(live)
+        live.reply.attach(reader)
+        live.task = asyncio.get_running_loop().create_task(self._run(live), name=f"turn {live.request_id}")
+        self._live.add(live)
+        self._turns[live.ticket] = live
+        live.task.add_done_callback(lambda task: self._ended(live, task))
+        return live
+
+    def _history(self, live: LiveTurn, opening: Opening, line: CallLine) -> tuple[Message, ...]:
+        """Give what the agent is to know of the conversation, and remember it where the call does."""
+        asked = opening.asked
+        if asked is None or not opening.memory or not asked.stream:
+            return repair(opening.window)
+        before = line.transcripts.get(asked.model, Transcript())
+        again = live.which in ("grown", "retry")
+        recalled = recall(opening.window, before, again=again, budget=self._memory_tokens)
+        if recalled.outcome == "missed":
+            self._calls.missed += 1
+            live.memory = "missed"
+            if live.which == "beside":
+                return repair(opening.window)
+        if recalled.heard is not None and (uid := line.latest.get(asked.model)) is not None:
+            line.heard(uid, recalled.heard)
+            self._calls.keep(Heard(uid=uid, heard=recalled.heard))
+        line.transcripts[asked.model] = recalled.transcript
+        line.latest[asked.model] = live.ticket
+        live.memory, live.change = recalled.outcome, recalled.change
+        return recalled.messages
+
+    async def _end_as_superseded(self, other: Known) -> None:
+        if other.ticket in self._turns:
+            self._supersede(other.ticket)
+        else:
+            await self._calls.order(other)
+
+    def _supersede(self, ticket: str) -> None:
+        live = self._turns.get(ticket)
+        if live is not None:
+            live.end(self._clock.monotonic(), Finish("superseded"))
+
+    async def _again(
+        self, live: LiveTurn, opening: Opening, reader: Reader, line: CallLine, named: Named
+    ) -> LiveTurn | None:
+        """Give the request a reply that is there already; None when it is not to be had."""
+        if named.of is None:
+            log.info("a late request for an older turn was answered with nothing: request=%s", opening.request_id)
+            return self._recorded(live, opening, reader, (), Finish("stop"))
+        known = self._turns.get(named.of.ticket)
+        if known is not None:
+            log.info("a retry joined the reply of %s: request=%s", known.request_id, opening.request_id)
+            known.retries.append((opening.request_id, self._clock.monotonic()))
+            known.stop_lingering()
+            self._attach(known, reader)
+            return known
+        record = await self._calls.record(line, named.of.ticket)
+        if record is None:
+            return None
+        log.info("a retry was answered from the record of %s: request=%s", record.request_id, opening.request_id)
+        live.again = (line, named.of)
+        return self._recorded(live, opening, reader, *events_of(record))
+
+    def _recorded(
+        self, live: LiveTurn, opening: Opening, reader: Reader, events: Sequence[Event], finish: Finish
+    ) -> LiveTurn:
+        signal = CancelSignal()
+        live.begin(opening.make(signal, opening.window, {}), signal, None)
+        live.kept = True
+        if events:
+            live.reply.write(*events)
+        live.reply.close(finish)
+        self._attach(live, reader)
+        return live
+
+    def _attach(self, live: LiveTurn, reader: Reader) -> None:
+        live.reply.attach(reader)
+        if live.kept:
+            reader.end()
+        if reader.blocked:
+            # Nobody else may ever write to it again.
+            self._spawn(reader.drain())
+
+    # --- running --------------------------------------------------------------------------------------------------
+
+    async def _run(self, live: LiveTurn) -> None:
         reply = live.reply
         live.started = self._clock.monotonic()
         try:
-            await agent.answer(live.turn, reply)
+            if live.line is not None:
+                await self._calls.told(live.line, live.agent)
+            await live.agent.answer(live.turn, reply)
         except asyncio.CancelledError as cause:
             if _being_cancelled():
                 # By leave(), or from outside by whoever ends the loop.
@@ -190,9 +253,60 @@ class Engine:
             # An agent that calls exit() ends its turn, not the server.
             reply.close(_failed(cause))
         else:
-            called = any(isinstance(event, ToolCall | Command) for event in reply.events)
+            called = any(isinstance(event, ToolCall | Command) for event in reply.rare)
             reply.close(Finish("tool_calls" if called else "stop"))
         await reply.drain()
+
+    async def _linger(self, live: LiveTurn) -> None:
+        """Give the platform the turn's grace to come back, then cancel the turn."""
+        await self._clock.sleep(live.grace)
+        live.lingering = None
+        live.cancel(self._clock.monotonic())
+
+    # --- ending ---------------------------------------------------------------------------------------------------
+
+    def _closed_reply(self, live: LiveTurn) -> None:
+        live.ended_at = self._clock.monotonic()
+        live.stop_lingering()
+        self._calls.note_end(live)
+        if live.reply.blocked:
+            # What a slow client still has to take counts as sent only when it has gone out.
+            self._spawn(self._keep_when_drained(live))
+        else:
+            self._keep(live)
+
+    async def _keep_when_drained(self, live: LiveTurn) -> None:
+        await live.reply.drain()
+        self._keep(live)
+
+    def _keep(self, live: LiveTurn) -> None:
+        line = live.line
+        live.note_all()
+        if line is None:
+            self._kept(live)
+            return
+        record = record_of(live, line.id, live.ended_at)
+        line.keep(record)
+        self._calls.use(line)
+        if self._calls.recorded:
+            self._calls.keep(TurnKept(call=self._calls.call_record(line), turn=record), lambda: self._kept(live))
+        else:
+            self._kept(live)
+
+    def _kept(self, live: LiveTurn) -> None:
+        live.release()
+        live.note_all()
+        self._calls.note_end(live)
+        if live.reply.blocked:
+            # Nobody else would send the end that was held, and it may be the only thing that is to be sent.
+            self._spawn(self._send_end(live))
+        if live not in self._live:
+            self._turns.pop(live.ticket, None)
+
+    async def _send_end(self, live: LiveTurn) -> None:
+        await live.reply.drain()
+        live.note_all()
+        self._calls.note_end(live)
 
     def _ended(self, live: LiveTurn, task: asyncio.Task[None]) -> None:
         self._live.discard(live)
@@ -200,9 +314,20 @@ class Engine:
             log.error("a turn's task failed outside its agent", exc_info=error)
         # A task that is cancelled before its first step never ran at all.
         live.reply.close(Finish("cancelled"))
+        if live.kept:
+            self._turns.pop(live.ticket, None)
         details = live.details(self._clock.monotonic())
+        if live.line is not None:
+            live.line.live -= 1
+            self._calls.turn_over(live.line, hung_up=live.hung_up)
         for hook in self._hooks:
             hook.turn_ended(details)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+        return task
 
 
 def _being_cancelled() -> bool:

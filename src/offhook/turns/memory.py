@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
 from offhook.events import Message
 from offhook.store.base import PromptChange
-from offhook.turns.repair import call_ids, is_empty, result_id, settle, undoubled
+from offhook.turns.repair import settle, undoubled
+from offhook.turns.signs import (
+    Sign,
+    Signs,
+    agree,
+    common,
+    counts,
+    is_silent,
+    last_user,
+    offset,
+    said,
+    sign_of,
+    squeezed,
+)
 from offhook.wire.chat import text_of
 from offhook.wire.tokens import estimate
 
@@ -68,14 +82,6 @@ class _Found(NamedTuple):
     keep: int
     add: tuple[Message, ...]
     heard: int | None = None
-
-
-class _Sign(NamedTuple):
-    """What is compared of a message: its words without white space, and the ids of its tool calls or its result."""
-
-    role: str
-    text: str
-    ids: tuple[str, ...] = ()
 
 
 def recall(window: Sequence[Message], transcript: Transcript, *, again: bool = False, budget: int = 0) -> Recalled:
@@ -152,6 +158,9 @@ def _overflow(messages: tuple[Message, ...], budget: int) -> int:
 
     A turn begins at a user message that does not follow a user message. The last turn stays, whatever it takes.
     """
+    # A token has one character at least.
+    if sum(len(message.text) for message in messages) <= budget:
+        return 0
     total = left = sum(estimate(message.text) for message in messages) if budget > 0 else 0
     if total <= budget:
         return 0
@@ -165,67 +174,16 @@ def _overflow(messages: tuple[Message, ...], budget: int) -> int:
     return place
 
 
-def _squeezed(text: str) -> str:
-    return "".join(text.split())
-
-
-def _said(message: Message) -> str:
-    """Give the words of a message that were spoken."""
-    return message.text[: message.heard] if message.interrupted and message.heard is not None else message.text
-
-
-def _is_silent(message: Message) -> bool:
-    cut = message.interrupted and not _said(message).strip() and not call_ids(message)
-    return message.role == "assistant" and (cut or is_empty(message))
-
-
-def _sign(message: Message) -> _Sign:
-    ids: tuple[str, ...] = ()
-    if message.role == "assistant":
-        ids = tuple(id_ or str(message.fields["tool_calls"]) for id_ in call_ids(message))
-        if legacy := message.fields.get("function_call"):
-            ids += (str(legacy),)
-    elif message.role == "tool":
-        ids = (result_id(message),)
-    return _Sign(message.role, _squeezed(_said(message)), ids)
-
-
-def _agree(kept: _Sign, shown: _Sign) -> bool:
-    """Tell whether the window's message is the transcript's; an assistant's words may be cut short on either side."""
-    if kept.role != shown.role:
-        return False
-    if kept.role != "assistant":
-        return kept.text == shown.text and kept.ids == shown.ids
-    if kept.ids and shown.ids:
-        return kept.ids == shown.ids
-    short, long = sorted((kept.text, shown.text), key=len)
-    return short != "" and long.startswith(short)
-
-
-def _offset(part: str, whole: str) -> int | None:
-    """Give where ``part`` ends in ``whole`` as its beginning, white space apart; None if it is not its beginning."""
-    if whole.startswith(part):
-        return len(part)
-    left = len(squeezed := _squeezed(part))
-    if not _squeezed(whole).startswith(squeezed):
-        return None
-    for at, character in enumerate(whole):
-        if left == 0:
-            return at
-        left -= not character.isspace()
-    return len(whole)
-
-
 def _answers(shown: Message, reply: PastReply) -> tuple[bool, int | None]:
     """Tell whether the window's assistant message is the reply, and how far it says that it was spoken."""
-    said = _said(shown)
-    words = _squeezed(said)
+    spoken = said(shown)
+    words = squeezed(spoken)
     if not shown.interrupted or shown.heard is None:
-        if _sign(shown).ids and reply.calls and not (words and _squeezed(reply.sent)):
+        if sign_of(shown).ids and reply.calls and not (words and squeezed(reply.sent)):
             return True, None
-        if not words or words in (_squeezed(reply.sent), _squeezed(reply.generated)):
+        if not words or words in (squeezed(reply.sent), squeezed(reply.generated)):
             return words != "", None
-    heard = _offset(said, reply.sent)
+    heard = offset(spoken, reply.sent)
     return heard is not None, heard
 
 
@@ -233,7 +191,7 @@ def _align(rest: tuple[Message, ...], before: Transcript) -> _Found | None:
     """Give where the window goes on; None if the transcript is empty, or does not hold the window's newest answer."""
     if not before.messages and before.reply is None:
         return None
-    if all(_is_silent(message) for message in rest if message.role == "assistant"):
+    if all(is_silent(message) for message in rest if message.role == "assistant"):
         return _by_users(rest, before)
     return _by_anchor(rest, before)
 
@@ -260,7 +218,7 @@ def _runs(messages: Iterable[Message]) -> list[tuple[str, int]]:
     runs: list[tuple[str, int]] = []
     for at, message in enumerate(messages):
         if message.role == "user":
-            text = _squeezed(message.text)
+            text = squeezed(message.text)
             if runs and runs[-1][0] == text:
                 runs.pop()
             runs.append((text, at))
@@ -278,19 +236,17 @@ def _overlap(known: list[str], asked: list[str]) -> int:
 
 def _by_anchor(rest: tuple[Message, ...], before: Transcript) -> _Found | None:
     """Give where the window goes on behind its newest answer, which must be the reply or stand in the transcript."""
-    shown = undoubled(message for message in rest if not _is_silent(message))
-    signs = [_sign(message) for message in shown]
-    kept = [_sign(message) for message in before.messages]
+    shown = undoubled(message for message in rest if not is_silent(message))
+    signs = [sign_of(message) for message in shown]
+    kept = Signs(before.messages)
     for anchor in _anchors(signs):
-        places = [at for at in range(len(kept) + 1) if _may_stand(shown[anchor], at, signs[: anchor + 1], kept, before)]
-        if places:
-            # Of those that agree best the newest: a phrase may have been said more than once.
-            place = max(places, key=lambda at: (_agreement(kept, at, signs, anchor), at))
+        place = _place(shown[anchor], anchor, signs, kept, before)
+        if place is not None:
             break
     else:
         return None
     if place < len(kept):
-        same, seen = _common(kept[place + 1 :], signs[anchor + 1 :])
+        same, seen = common(kept[place + 1 :], signs[anchor + 1 :])
         keep, new = place + 1 + same, shown[anchor + 1 + seen :]
         # A turn that is shown without its reply, and another behind it: of the reply nothing was spoken.
         heard = _unspoken(before) if new and keep == len(kept) else None
@@ -306,81 +262,73 @@ def _by_anchor(rest: tuple[Message, ...], before: Transcript) -> _Found | None:
     return _Found(len(kept), _behind(before.messages, (*between, *frozen, *shown[behind:])), heard)
 
 
+def _place(shown: Message, anchor: int, signs: list[Sign], kept: Sequence[Sign], before: Transcript) -> int | None:
+    """Give where the window's answer ``shown`` stands in the transcript, behind its end for the reply."""
+    until, end = signs[: anchor + 1], len(kept)
+    if _may_stand(shown, end, until, kept, before):
+        spoken = sum(1 for _ in islice(_spoken_before(signs, anchor), _DEPTH))
+        if anchor + 2 >= len(signs) and _agreement(kept, end, signs, anchor) == spoken:
+            # All that the window shows agrees there, which no other place can better.
+            return end
+    places = [at for at in range(end + 1) if _may_stand(shown, at, until, kept, before)]
+    # Of those that agree best the newest: a phrase may have been said more than once.
+    return max(places, key=lambda at: (_agreement(kept, at, signs, anchor), at), default=None)
+
+
 def _joined(first: Message, second: Message) -> Message | None:
     """Give two records as one, or None where they cannot be one reply's."""
-    if second.role != "assistant" or _sign(first).ids or _sign(second).ids:
+    if second.role != "assistant" or sign_of(first).ids or sign_of(second).ids:
         return None
-    heard = None if second.heard is None else len(_said(first)) + second.heard
-    return Message("assistant", _said(first) + second.text, interrupted=second.interrupted, heard=heard)
+    heard = None if second.heard is None else len(said(first)) + second.heard
+    return Message("assistant", said(first) + second.text, interrupted=second.interrupted, heard=heard)
 
 
-def _anchors(signs: list[_Sign]) -> Iterable[int]:
+def _anchors(signs: list[Sign]) -> Iterable[int]:
     """Give the newest assistant message, then those before it since the caller spoke: a platform may add its own."""
     newest = max((at for at, sign in enumerate(signs) if sign.role == "assistant"), default=-1)
-    asked = _last_user(signs[: newest + 1])
+    asked = last_user(signs, newest + 1)
     return (at for at in range(newest, -1 if asked is None else asked, -1) if signs[at].role == "assistant")
 
 
-def _may_stand(shown: Message, at: int, signs: list[_Sign], kept: list[_Sign], before: Transcript) -> bool:
+def _may_stand(shown: Message, at: int, signs: list[Sign], kept: Sequence[Sign], before: Transcript) -> bool:
     """Tell whether ``shown``, the last of ``signs``, may stand at ``at``, where the reply is behind the end."""
     if at < len(kept):
-        if kept[at].role != "assistant" or not _agree(kept[at], signs[-1]):
+        if kept[at].role != "assistant" or not agree(kept[at], signs[-1]):
             return False
     elif before.reply is None or not _answers(shown, before.reply)[0]:
         return False
-    asked, known = _last_user(signs), _last_user(kept[:at])
+    asked, known = last_user(signs), last_user(kept, at)
     if asked is None or known is None:
         return True
     # A platform may make one message of two, the last of which was asked for.
     if signs[asked].text == kept[known].text or (kept[known].text and signs[asked].text.endswith(kept[known].text)):
         return True
     # It may also not keep what made it ask the last time: a silence, or words of its own.
-    earlier = _last_user(kept[: before.turn])
+    earlier = last_user(kept, before.turn)
     return at == len(kept) and earlier is not None and signs[asked].text == kept[earlier].text
 
 
-def _agreement(kept: list[_Sign], at: int, signs: list[_Sign], anchor: int) -> int:
+def _agreement(kept: Sequence[Sign], at: int, signs: list[Sign], anchor: int) -> int:
     """Give how many messages agree without a break before and behind a place, the window's last message apart."""
     count = 0
     for one, other in zip(_spoken_before(kept, at), _spoken_before(signs, anchor), strict=False):
-        if count == _DEPTH or not _agree(one, other):
+        if count == _DEPTH or not agree(one, other):
             break
         count += 1
-    return count + _common(kept[at + 1 :], signs[anchor + 1 : -1])[1]
+    return count + common(kept[at + 1 :], signs[anchor + 1 : -1])[1]
 
 
-def _spoken_before(signs: list[_Sign], end: int) -> Iterable[_Sign]:
-    return (signs[at] for at in range(end - 1, -1, -1) if signs[at].role != "tool" and _counts(signs[at]))
+def _spoken_before(signs: Sequence[Sign], end: int) -> Iterable[Sign]:
+    return (signs[at] for at in range(end - 1, -1, -1) if signs[at].role != "tool" and counts(signs[at]))
 
 
-def _counts(sign: _Sign) -> bool:
-    """Tell whether a window must show this, where it shows what stands around it."""
-    return sign.role in ("user", "tool") or (sign.role == "assistant" and bool(sign.text or sign.ids))
-
-
-def _common(kept: Sequence[_Sign], shown: Sequence[_Sign]) -> tuple[int, int]:
-    """Give how much of the transcript's tail stays, and how much of the window's is known by that."""
-    same = seen = 0
-    for at, sign in enumerate(kept, 1):
-        if seen < len(shown) and _agree(sign, shown[seen]):
-            same, seen = at, seen + 1
-        elif _counts(sign):
-            return same, seen
-    # What a platform put between and does not show again (the time, a note) stays where it was.
-    return (len(kept) if seen < len(shown) else same), seen
-
-
-def _between(signs: list[_Sign], kept: list[_Sign]) -> int:
+def _between(signs: list[Sign], kept: Sequence[Sign]) -> int:
     """Give where that begins which the window puts between the caller's last message and the reply, and is new."""
-    asked, known = _last_user(signs), _last_user(kept)
+    asked, known = last_user(signs), last_user(kept)
     if asked is None or known is None or signs[asked].text != kept[known].text:
         return len(signs) if kept else 0
-    same, seen = _common(kept[known + 1 :], signs[asked + 1 :])
+    same, seen = common(kept[known + 1 :], signs[asked + 1 :])
     return asked + 1 + seen if known + 1 + same == len(kept) else len(signs)
-
-
-def _last_user(signs: Sequence[_Sign]) -> int | None:
-    return next((at for at in range(len(signs) - 1, -1, -1) if signs[at].role == "user"), None)
 
 
 def _behind(kept: tuple[Message, ...], new: tuple[Message, ...]) -> tuple[Message, ...]:

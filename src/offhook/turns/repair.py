@@ -72,6 +72,8 @@ def is_empty(message: Message) -> bool:
 
 def _answered(messages: Sequence[Message]) -> list[Message]:
     """Give the messages with each call's results directly behind it, without what has no counterpart or is empty."""
+    if all(map(_is_plain, messages)):
+        return list(messages)
     results, orphans = _owners(messages)
     last = len(messages) - 1
     given: list[Message] = []
@@ -90,6 +92,13 @@ def _answered(messages: Sequence[Message]) -> list[Message]:
         if index == last or not is_empty(message):
             given += [message, *behind]
     return given
+
+
+def _is_plain(message: Message) -> bool:
+    """Tell whether a message is words of somebody, as most are, so that nothing has to be looked for."""
+    if message.role in ("assistant", "tool"):
+        return message.role == "assistant" and "tool_calls" not in message.fields and bool(message.text.strip())
+    return True
 
 
 def _owners(messages: Sequence[Message]) -> tuple[dict[int, list[int]], set[int]]:

@@ -8,7 +8,7 @@ from offhook.errors import AgentError, TurnOver
 from offhook.events import Command, Event, Finish, Text, ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from offhook.clock import Clock
 
@@ -26,18 +26,36 @@ class Reader(Protocol):
     async def drain(self) -> None:
         """Return when it can take more, or has gone."""
 
+    def end(self) -> None:
+        """End the body after the ``Finish``: what was read is safe in the record now, or cannot be. Never raises."""
+
+    @property
+    def sent(self) -> int:
+        """How many characters of the reply's text have gone out to it."""
+
+    @property
+    def first_byte(self) -> float | None:
+        """When its response began, in the clock's monotonic seconds; None until then."""
+
+    @property
+    def delivered(self) -> bool:
+        """Tell whether its body has gone out to the end."""
+
 
 class Reply:
     """The log. The engine and the agent write; readers may come late and start at the first event.
 
     ``first_useful`` is the clock's monotonic time in seconds of the first event that the caller can hear or that the
-    platform acts on; None until then.
+    platform acts on; None until then. ``times`` has the place and time of every event but text. ``on_close`` is called
+    once, when the readers have read the end.
     """
 
-    __slots__ = ("_clock", "_readers", "events", "finish", "first_useful")
+    __slots__ = ("_clock", "_readers", "events", "finish", "first_useful", "on_close", "times")
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, on_close: Callable[[], None] = lambda: None) -> None:
         self._clock = clock
+        self.on_close = on_close
+        self.times: list[tuple[int, float]] = []
         self._readers: list[Reader] = []
         self.events: list[Event] = []
         self.finish: Finish | None = None
@@ -47,6 +65,16 @@ class Reply:
     def readers(self) -> int:
         """How many read along."""
         return len(self._readers)
+
+    @property
+    def everyone(self) -> tuple[Reader, ...]:
+        """Those who read along."""
+        return tuple(self._readers)
+
+    @property
+    def rare(self) -> list[Event]:
+        """The events that are not text, in their order."""
+        return [self.events[place] for place, _ in self.times]
 
     @property
     def blocked(self) -> bool:
@@ -87,6 +115,7 @@ class Reply:
                 self.finish = self.events[-1] = Finish("failed", failure)
                 for reader in tuple(self._readers):
                     reader.read((self.finish,))
+            self.on_close()
 
     async def drain(self) -> None:
         """Return when every reader can take more."""
@@ -95,9 +124,14 @@ class Reply:
                 await reader.drain()
 
     def _append(self, events: Sequence[Event]) -> None:
+        place = len(self.events)
         self.events.extend(events)
         if self.first_useful is None and any(map(_useful, events)):
             self.first_useful = self._clock.monotonic()
+        for event in events:
+            if type(event) is not Text:
+                self.times.append((place, self._clock.monotonic()))
+            place += 1
         for reader in tuple(self._readers):
             reader.read(events)
 

@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | retry | the same call, model, turn and messages | joins the live reply, is given a recorded one, or runs again |
 | continuation | the same utterance, then tool calls and their results | runs: the next step of the same turn |
-| grown | the same turn id, or all the same but the caller's last message | ends the live reply, runs |
+| grown | the same turn id, or, of a live one, all but the caller's last message | ends the live reply, runs |
 | newer | a turn id that comes after the others, or the live request's messages and more | ends the live reply, runs |
 | older | a turn id that comes before another | never runs: the stored reply, or nothing said |
 | beside | none of these; all else with ``stream: false``; every one without a call id | runs beside what is live |
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from offhook.events import Message
 
@@ -33,6 +33,9 @@ Answer: TypeAlias = Literal["run", "join", "replay", "nothing"]
 REPLAYED = frozenset({"stop", "length", "tool_calls"})
 # Seconds in which equal messages without a turn id are a retry of a reply that did not arrive whole.
 UNDELIVERED = 10.0
+
+# Of several names the one that tells most.
+_BY_WEIGHT: tuple[Which, ...] = ("continuation", "grown", "newer", "beside")
 
 # A message's sign: a letter for who speaks, and a digest of what.
 _SIGN = 9
@@ -45,11 +48,12 @@ _TOLD = ("role", "content", "tool_calls", "tool_call_id", "name", "function_call
 class Asked(msgspec.Struct, frozen=True):
     """What is compared of a request: ``digest`` of all its messages, and one sign in ``spoken`` for each but system's.
 
-    ``spoken`` is None once it has been forgotten: such a request is compared as a whole only.
+    ``turn`` is the turn's id, as a number where it is an integer. ``spoken`` is None once it has been forgotten: such a
+    request is compared as a whole only.
     """
 
     model: str
-    turn_id: str | None
+    turn: int | str | None
     stream: bool
     digest: bytes
     spoken: bytes | None
@@ -88,7 +92,7 @@ def asked_of(messages: Sequence[Message], *, model: str, turn_id: str | None, st
         whole.update(told)
         if message.role not in _SYSTEM:
             spoken += _letter(message) + hashlib.blake2b(told, digest_size=_SIGN - 1).digest()
-    return Asked(model=model, turn_id=turn_id, stream=stream, digest=whole.digest(), spoken=bytes(spoken))
+    return Asked(model=model, turn=turn_of(turn_id), stream=stream, digest=whole.digest(), spoken=bytes(spoken))
 
 
 def name(asked: Asked, known: Iterable[Known], *, now: float, lifetime: float) -> Named:
@@ -104,7 +108,7 @@ def name(asked: Asked, known: Iterable[Known], *, now: float, lifetime: float) -
         return Named("retry", "replay", twin)
     if asked.stream and _is_late(asked, others):
         return Named("older", "nothing")
-    if twin is not None and (asked.turn_id is not None or (now - twin.ended_at <= UNDELIVERED and not twin.delivered)):
+    if twin is not None and (asked.turn is not None or (now - twin.ended_at <= UNDELIVERED and not twin.delivered)):
         which: Which = "retry"
     else:
         which = _relation(asked, others)
@@ -118,7 +122,7 @@ def name(asked: Asked, known: Iterable[Known], *, now: float, lifetime: float) -
 
 def _twin(asked: Asked, others: Sequence[Known]) -> Known | None:
     """Give the request with the same turn and messages: a live one, else the last."""
-    twins = [one for one in others if _same_turn(asked, one.asked) and one.asked.digest == asked.digest]
+    twins = [one for one in others if one.asked.digest == asked.digest and one.asked.turn == asked.turn]
     live = [one for one in twins if one.reason is None]
     return next(reversed(live or twins), None)
 
@@ -126,52 +130,45 @@ def _twin(asked: Asked, others: Sequence[Known]) -> Known | None:
 def _may_be_replayed(twin: Known, now: float, lifetime: float) -> bool:
     if twin.reason not in REPLAYED:
         return False
-    if twin.asked.turn_id is None:
+    if twin.asked.turn is None:
         return not twin.delivered and now - twin.ended_at <= UNDELIVERED
     return now - twin.ended_at <= lifetime
 
 
 def _is_late(asked: Asked, others: Sequence[Known]) -> bool:
     """Tell whether a request belongs to a turn before the newest one."""
-    if asked.turn_id is None:
+    if asked.turn is None:
         return False
-    newest: str | None = None
-    for one in others:
-        turn_id = one.asked.turn_id
-        if turn_id is not None and one.asked.stream and (newest is None or _comes_after(turn_id, newest, others)):
-            newest = turn_id
-    return newest is not None and _comes_after(newest, asked.turn_id, others)
+    arrived: dict[int | str, int] = {}
+    newest: int | str | None = None
+    for place, one in enumerate(others):
+        turn = one.asked.turn
+        if turn is None or not one.asked.stream:
+            continue
+        arrived.setdefault(turn, place)
+        if newest is None or _comes_after(turn, newest, arrived):
+            newest = turn
+    return newest is not None and asked.turn != newest and not _comes_after(asked.turn, newest, arrived)
 
 
-def _comes_after(one: str, other: str, known: Sequence[Known]) -> bool:
-    """Tell whether a turn comes after another; an id that has not been seen is the last to arrive."""
-    if _is_integer(one) and _is_integer(other):
-        return int(one) > int(other)
-    if one == other:
-        return False
-    arrived = [known_one.asked.turn_id for known_one in known]
-    if other not in arrived:
-        return False
-    return one not in arrived or arrived.index(one) > arrived.index(other)
+def _comes_after(one: int | str, other: int | str, arrived: Mapping[int | str, int]) -> bool:
+    """Tell whether a turn comes after another that has arrived; what has not is the last to arrive."""
+    if isinstance(one, int) and isinstance(other, int):
+        return one > other
+    return arrived.get(one, len(arrived) + arrived[other]) > arrived[other]
 
 
 def _relation(asked: Asked, others: Sequence[Known]) -> Which:
-    """Name the request by the live ones first, then by the last that has ended."""
-    if not others:
-        return "newer" if asked.stream else "beside"
-    ordered = [one for one in others if one.reason is None] + [
-        one for one in reversed(others) if one.reason is not None
-    ]
-    found: set[Which] = set()
-    for one in ordered:
-        which = _compare(asked, one.asked)
-        if which == "continuation" or (which == "grown" and asked.turn_id is not None):
+    """Name the request by the live ones first, then by those that have ended."""
+    live = {_compare(asked, one.asked) for one in others if one.reason is None}
+    ended = {_compare_ended(asked, one.asked) for one in others if one.reason is not None}
+    for which in _BY_WEIGHT:
+        if which in live:
             return which
-        found.add(which)
-    for which in ("grown", "newer"):
-        if which in found:
+    for which in _BY_WEIGHT:
+        if which in ended:
             return which
-    return "beside"
+    return "beside" if others else "newer"
 
 
 def _overtakes(asked: Asked, other: Asked) -> bool:
@@ -180,26 +177,24 @@ def _overtakes(asked: Asked, other: Asked) -> bool:
 
 def _compare(asked: Asked, other: Asked) -> Which:
     """Name a request by one other that it is no retry of; with turn ids it is known not to be late."""
-    same_turn = _same_turn(asked, other)
-    if asked.turn_id is not None and other.turn_id is not None:
-        if not same_turn:
+    if asked.turn is not None and other.turn is not None:
+        if asked.turn != other.turn:
             return "newer"
         return "continuation" if _continues(asked, other) else "grown"
-    if _continues(asked, other):
-        return "continuation"
     if asked.spoken is None or other.spoken is None:
         return "beside"
+    if _continues(asked, other):
+        return "continuation"
     if asked.spoken.startswith(other.spoken):
         return "newer"
     return "grown" if _without_last_user(asked.spoken) == _without_last_user(other.spoken) is not None else "beside"
 
 
-def _same_turn(one: Asked, other: Asked) -> bool:
-    if one.turn_id is None or other.turn_id is None:
-        return one.turn_id is other.turn_id
-    if _is_integer(one.turn_id) and _is_integer(other.turn_id):
-        return int(one.turn_id) == int(other.turn_id)
-    return one.turn_id == other.turn_id
+def _compare_ended(asked: Asked, other: Asked) -> Which:
+    """Name a request by one other whose reply is over: without turn ids other words are then the caller's next ones."""
+    which = _compare(asked, other)
+    named = asked.turn is not None and other.turn is not None
+    return "beside" if which == "grown" and not named else which
 
 
 def _continues(asked: Asked, other: Asked) -> bool:
@@ -223,5 +218,6 @@ def _letter(message: Message) -> bytes:
     return _LETTERS.get(message.role, b"o")
 
 
-def _is_integer(turn_id: str) -> bool:
-    return _INTEGER.fullmatch(turn_id) is not None
+def turn_of(turn_id: str | None) -> int | str | None:
+    """Give what is compared of a turn's id: a number where it is an integer."""
+    return int(turn_id) if turn_id is not None and _INTEGER.fullmatch(turn_id) else turn_id

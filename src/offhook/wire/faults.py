@@ -40,7 +40,7 @@ def error_event(error: OffhookError) -> bytes:
 def error_headers(error: OffhookError) -> list[tuple[bytes, bytes]]:
     """Give the headers that an error response needs beside its content type and length.
 
-    ``x-should-retry`` tells OpenAI SDK clients, which otherwise repeat every 5xx and 429 by themselves.
+    ``x-should-retry`` tells OpenAI SDK clients, which otherwise repeat every 5xx, 409 and 429 by themselves.
     """
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(error, WrongMethod):
@@ -50,6 +50,6 @@ def error_headers(error: OffhookError) -> list[tuple[bytes, bytes]]:
         headers.append((b"retry-after", (error.retry_after or "1").encode("latin-1", "replace")))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    if error.status >= 500 or error.status == 429:
+    if error.status >= 500 or error.status in (409, 429):
         headers.append((b"x-should-retry", b"true" if error.retryable else b"false"))
     return headers

@@ -1,0 +1,175 @@
+"""A call while it lives in this server: what its turns share."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from offhook.events import CallContext, OpenCall
+from offhook.store.base import CallRecord, StoredCall, TurnRecord
+from offhook.turns.memory import PastReply, Transcript, restore
+from offhook.turns.state import CallState, Ending
+from offhook.turns.which import Asked, Known, turn_of
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from offhook.agents.base import Agent
+
+log = logging.getLogger("offhook.turns")
+
+# So many records of a call are at hand for its retries; older ones are read from the store.
+_MOST_AT_HAND = 64
+
+
+class CallLine:
+    """One call. Times are since the epoch; ``live`` counts its turns that run.
+
+    ``transcripts`` and ``latest`` (the uid of the turn that a transcript's end belongs to) are by model. ``endings``
+    are how replies ended, to be entered with the next request. ``starts`` holds the tasks of ``on_call_start``, None
+    for an agent that was told of the call before a restart, which ``told_before`` tells.
+    """
+
+    def __init__(self, context: CallContext, *, id: str, begun_at: float, named: bool = True) -> None:
+        self.id = id
+        self.named = named
+        self.context = context
+        self.begun_at = begun_at
+        self.last_at = begun_at
+        self.used = 0.0
+        self.live = 0
+        self.state: dict[str, Any] = {}
+        self.kept_state: str | None = None
+        self.ended_by: str | None = None
+        self.ended_at: float | None = None
+        self.transcripts: dict[str, Transcript] = {}
+        self.latest: dict[str, str] = {}
+        self.endings: list[Ending] = []
+        self.starts: dict[Agent, asyncio.Task[None] | None] = {}
+        self.told_before: bool = False
+        self.seed = CallState()
+        self._records: OrderedDict[str, TurnRecord] = OrderedDict()
+
+    def open_call(self) -> OpenCall:
+        """Give the call as an agent is told of it."""
+        return OpenCall(self.context, self.state, self.ended_by)
+
+    def known_as(self, context: CallContext) -> None:
+        """Take over what a request says of the call; what it leaves out stays as it was."""
+        if context == self.context:
+            return
+        said = {name: value for name, value in msgspec.structs.asdict(context).items() if value not in (None, {})}
+        self.context = msgspec.structs.replace(self.context, **said)
+
+    def keep(self, record: TurnRecord) -> None:
+        """Have a record at hand for retries, and its reply for the next prompt of its model."""
+        self._records[record.uid] = record
+        while len(self._records) > _MOST_AT_HAND:
+            self._records.popitem(last=False)
+        if self.latest.get(record.model) == record.uid:
+            self._answered(record)
+
+    def at_hand(self, uid: str) -> TurnRecord | None:
+        """Give a record by its uid, None when it is not at hand."""
+        return self._records.get(uid)
+
+    def sent_again(self, uid: str, sent: int) -> None:
+        """Enter that more of a turn was sent than had been when it was recorded."""
+        record = self._records.get(uid)
+        if record is not None and sent > len(record.sent):
+            self.keep(msgspec.structs.replace(record, sent=record.generated[:sent], map=((0, 0),)))
+
+    def heard(self, uid: str, heard: int) -> None:
+        """Enter how far a turn was spoken."""
+        if (record := self._records.get(uid)) is not None:
+            self._records[uid] = msgspec.structs.replace(record, heard=heard)
+
+    def _answered(self, record: TurnRecord) -> None:
+        transcript = self.transcripts.get(record.model)
+        if transcript is not None:
+            reply = PastReply(
+                sent=record.sent,
+                generated=record.generated,
+                calls=any(event.kind in ("tool_call", "command") for event in record.events),
+                heard=record.heard,
+            )
+            self.transcripts[record.model] = msgspec.structs.replace(transcript, reply=reply)
+
+    def encode_state(self) -> str | None:
+        """Give the agent's state as a JSON text: the last one kept where it is none now, which is logged."""
+        try:
+            return msgspec.json.encode(self.state).decode() if self.state else None
+        except (TypeError, ValueError, RecursionError, UnicodeError) as error:
+            log.error("turn.state holds what is not JSON, so it is not kept: %s call=%s", type(error).__name__, self.id)
+            return self.kept_state
+
+    def record(self, number: Callable[[str], tuple[str, str]]) -> CallRecord:
+        """Give the call as it is kept; ``number`` gives what may be shown of a number, and its mark."""
+        context = self.context
+        caller, caller_mark = number(context.caller) if context.caller else (None, None)
+        callee, callee_mark = number(context.callee) if context.callee else (None, None)
+        self.kept_state = self.encode_state()
+        return CallRecord(
+            id=self.id,
+            platform=context.platform,
+            named=self.named,
+            begun_at=self.begun_at,
+            last_at=self.last_at,
+            room=context.room,
+            caller=caller,
+            caller_mark=caller_mark,
+            callee=callee,
+            callee_mark=callee_mark,
+            user_data=context.user_data_raw,
+            state=self.kept_state,
+            ended_at=self.ended_at,
+            ended_by=self.ended_by,
+        )
+
+
+def restored(stored: StoredCall, context: CallContext, owner: str) -> CallLine:
+    """Give a call that goes on after a restart, from its records."""
+    kept = stored.call
+    line = CallLine(context, id=kept.id, begun_at=kept.begun_at)
+    line.last_at = kept.last_at
+    line.ended_at, line.ended_by = kept.ended_at, kept.ended_by
+    line.told_before = kept.ended_by is None
+    line.kept_state = kept.state
+    if kept.state:
+        line.state.update(msgspec.json.decode(kept.state, type=dict[str, Any]))
+    for model in {turn.model for turn in stored.turns}:
+        turns = [turn for turn in stored.turns if turn.model == model and turn.prompt is not None]
+        if turns:
+            line.transcripts[model] = restore(turn.prompt for turn in turns if turn.prompt is not None)
+            line.latest[model] = turns[-1].uid
+    for turn in stored.turns:
+        line.keep(turn)
+    line.seed = CallState(tuple(_known(turn, owner) for turn in stored.turns))
+    return line
+
+
+def context_of(kept: CallRecord) -> CallContext:
+    """Give what the record knows of who is on the line; the numbers are not kept."""
+    raw = kept.user_data
+    user_data: Any = raw
+    if raw is not None:
+        with contextlib.suppress(msgspec.DecodeError, UnicodeError, RecursionError):
+            user_data = msgspec.json.decode(raw)
+    return CallContext(id=kept.id, room=kept.room, platform=kept.platform, user_data=user_data, user_data_raw=raw)
+
+
+def _known(turn: TurnRecord, owner: str) -> Known:
+    return Known(
+        ticket=turn.uid,
+        owner=owner,
+        asked=Asked(
+            model=turn.model, turn=turn_of(turn.turn_id), stream=turn.stream, digest=turn.digest, spoken=turn.spoken
+        ),
+        reason=turn.reason,
+        ended_at=turn.received_at + (turn.ended or 0.0),
+    )

@@ -1,0 +1,237 @@
+"""A turn that runs: its reply, its signal, and the marks of its time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from offhook.events import CallContext, Command, Finish, Message, Text
+from offhook.observe.hooks import TurnDetails
+from offhook.turns.reply import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from offhook.agents.base import Agent
+    from offhook.clock import Clock
+    from offhook.errors import OffhookError
+    from offhook.events import Cancellation, Turn
+    from offhook.store.base import PromptChange
+    from offhook.turns.call import CallLine
+    from offhook.turns.reply import Reader
+    from offhook.turns.which import Asked, Known, Which
+
+
+log = logging.getLogger("offhook.turns")
+
+
+class CancelSignal:
+    """The turn's own signal; ``set`` is called in the event loop, ``is_set`` anywhere."""
+
+    __slots__ = ("_set", "_waiters")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    async def wait(self) -> None:
+        if self._set:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+
+class Opening:
+    """A request that wants a turn: what a door knows of it.
+
+    ``make`` gives the turn from its signal, its history and its call's state. ``received`` is the clock's monotonic
+    time of the request. ``asked`` is None for a request without a call id. ``memory`` tells whether the history is the
+    call's. ``grace`` is in seconds, see ``Options.cancel_grace``.
+    """
+
+    __slots__ = ("asked", "call", "grace", "make", "memory", "received", "request_id", "window")
+
+    def __init__(
+        self,
+        make: Callable[[Cancellation, tuple[Message, ...], dict[str, Any]], Turn],
+        *,
+        request_id: str,
+        received: float,
+        call: CallContext,
+        window: tuple[Message, ...] = (),
+        asked: Asked | None = None,
+        memory: bool = False,
+        grace: float = 0.0,
+    ) -> None:
+        self.make = make
+        self.request_id = request_id
+        self.received = received
+        self.call = call
+        self.window = window
+        self.asked = asked
+        self.memory = memory
+        self.grace = grace
+
+
+class LiveTurn:
+    """A turn that runs, or has just ended. Times are the clock's monotonic seconds, ``received_at`` is since the epoch.
+
+    ``retries`` has the request id and time of every request that joined it.
+    ``sent`` is how many characters of the reply's text went out, ``first_byte`` when the response began, ``delivered``
+    tells that a reader had it to the end. ``kept`` is True once its record is safe, and nothing holds its end back.
+    ``lingering`` waits for the platform to come back. ``again`` is the call and the turn whose recorded reply this is.
+    """
+
+    __slots__ = (
+        "again",
+        "agent",
+        "asked",
+        "cancelled_at",
+        "change",
+        "delivered",
+        "ended_at",
+        "first_byte",
+        "grace",
+        "kept",
+        "line",
+        "lingering",
+        "memory",
+        "received",
+        "received_at",
+        "reply",
+        "request_id",
+        "retries",
+        "sent",
+        "signal",
+        "started",
+        "task",
+        "ticket",
+        "turn",
+        "which",
+    )
+
+    turn: Turn
+    signal: CancelSignal
+
+    def __init__(self, opening: Opening, clock: Clock, agent: Agent) -> None:
+        self.agent = agent
+        self.reply = Reply(clock)
+        self.request_id = opening.request_id
+        self.received = self.started = self.ended_at = opening.received
+        self.received_at = clock.now()
+        self.asked = opening.asked
+        self.grace = opening.grace
+        self.ticket = clock.new_id("turn_")
+        self.which: Which = "beside"
+        self.memory = "window"
+        self.change: PromptChange | None = None
+        self.line: CallLine | None = None
+        self.cancelled_at: float | None = None
+        self.first_byte: float | None = None
+        self.retries: list[tuple[str, float]] = []
+        self.sent = 0
+        self.delivered = False
+        self.kept = False
+        self.again: tuple[CallLine, Known] | None = None
+        self.lingering: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def begin(self, turn: Turn, signal: CancelSignal, line: CallLine | None) -> None:
+        """Take the turn that is to be answered, as one of a call if it is recorded or remembered."""
+        self.turn = turn
+        self.signal = signal
+        self.line = line
+        if line is not None:
+            line.live += 1
+
+    @property
+    def hung_up(self) -> bool:
+        """Tell whether the agent hung up, and that went out."""
+        reply = self.reply
+        ended = reply.finish is not None and reply.finish.reason in ("stop", "length", "tool_calls")
+        return ended and any(type(event) is Command and event.name == "hangup" for event in reply.rare)
+
+    @property
+    def said_something(self) -> bool:
+        """Tell whether the reply holds text."""
+        return any(type(event) is Text for event in self.reply.events)
+
+    def end(self, now: float, finish: Finish) -> None:
+        """End a live turn at once, with its agent; one that has ended stays as it is."""
+        if self.reply.finish is not None:
+            return
+        self.cancelled_at = now
+        self.reply.close(finish)
+        self.signal.set()
+        if self.task is not None:
+            self.task.cancel()
+
+    def cancel(self, now: float, error: OffhookError | None = None) -> None:
+        """End a live turn because its last reader has gone, or the server goes down."""
+        self.end(now, Finish("cancelled", error))
+
+    def stop_lingering(self) -> None:
+        """Wait no longer for the platform to come back: it has, or the reply has ended."""
+        if self.lingering is not None:
+            self.lingering.cancel()
+            self.lingering = None
+
+    def note(self, reader: Reader) -> None:
+        """Take over how far a reader came."""
+        self.sent = max(self.sent, reader.sent)
+        self.delivered = self.delivered or reader.delivered
+        if reader.first_byte is not None and (self.first_byte is None or reader.first_byte < self.first_byte):
+            self.first_byte = reader.first_byte
+
+    def note_all(self) -> None:
+        """Take over how far every reader came that is still there."""
+        for reader in self.reply.everyone:
+            self.note(reader)
+
+    def release(self) -> None:
+        """Let the readers end their bodies: the record is safe, or cannot be made so."""
+        self.kept = True
+        for reader in self.reply.everyone:
+            try:
+                reader.end()
+            except Exception:
+                log.exception("the end of a reply could not be written: request=%s", self.request_id)
+
+    def details(self, ended: float) -> TurnDetails:
+        """Give what the hooks are told; ``ended`` is when the task was over."""
+        reply, received = self.reply, self.received
+        finish = reply.finish or Finish("cancelled")
+        return TurnDetails(
+            request_id=self.request_id,
+            call_id=self.turn.call.id,
+            turn_id=self.turn.id,
+            platform=self.turn.call.platform,
+            model=self.turn.model,
+            which=self.which,
+            memory=self.memory,
+            reason=finish.reason,
+            error=finish.error,
+            events=len(reply.events),
+            started=self.started - received,
+            first_useful=since(reply.first_useful, received),
+            cancelled=since(self.cancelled_at, received),
+            ended=ended - received,
+            stopped_at=ended,
+        )
+
+
+def since(mark: float | None, received: float) -> float | None:
+    """Give a mark as seconds since the request was received; None stays None."""
+    return None if mark is None else mark - received

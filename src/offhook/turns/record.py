@@ -1,0 +1,97 @@
+"""What is kept of a turn that has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from offhook.errors import OffhookError
+from offhook.events import Attempt, Command, Event, Finish, Text, ToolCall, Usage
+from offhook.store.base import EventRecord, TurnRecord
+from offhook.turns.live import since
+
+if TYPE_CHECKING:
+    from offhook.turns.live import LiveTurn
+
+
+def record_of(live: LiveTurn, call_id: str, ended: float) -> TurnRecord:
+    """Give the record of a turn whose reply has ended; ``ended`` is in the clock's monotonic seconds."""
+    turn, reply, received = live.turn, live.reply, live.received
+    finish = reply.finish or Finish("cancelled")
+    generated = "".join([event.text for event in reply.events if type(event) is Text])
+    usage = next((event for event in reversed(reply.rare) if isinstance(event, Usage)), None)
+    asked = live.asked
+    return TurnRecord(
+        uid=live.ticket,
+        call_id=call_id,
+        model=turn.model,
+        turn_id=turn.id,
+        request_id=live.request_id,
+        which=live.which,
+        kind=turn.kind,
+        said=turn.text,
+        digest=asked.digest if asked else b"",
+        spoken=(asked.spoken or b"") if asked else b"",
+        stream=asked.stream if asked else True,
+        memory=live.memory,
+        prompt=live.change,
+        generated=generated,
+        sent=generated[: live.sent],
+        # The one text goes out as the other was written, until a voice chain stands between them.
+        map=((0, 0),) if live.sent else (),
+        reason=finish.reason,
+        error=_error(finish),
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        completion_tokens=usage.completion_tokens if usage else None,
+        received_at=live.received_at,
+        started=since(live.started, received),
+        first_useful=since(reply.first_useful, received),
+        first_byte=since(live.first_byte, received),
+        cancelled=since(live.cancelled_at, received),
+        ended=ended - received,
+        events=_events(live),
+    )
+
+
+def events_of(record: TurnRecord) -> tuple[tuple[Event, ...], Finish]:
+    """Give the events of a recorded reply, its words in one, and how it ended."""
+    events: list[Event] = [Text(record.generated)] if record.generated else []
+    for event in record.events:
+        if event.kind == "tool_call":
+            events.append(ToolCall(**event.data))
+        elif event.kind == "command":
+            events.append(Command(**event.data))
+    if record.prompt_tokens is not None and record.completion_tokens is not None:
+        events.append(Usage(record.prompt_tokens, record.completion_tokens))
+    return tuple(events), Finish("length" if record.reason == "length" else "stop")
+
+
+def generated_at(record: TurnRecord, sent: int) -> int:
+    """Give the offset into what was generated that belongs to an offset into what was sent."""
+    pairs = [pair for pair in record.map if pair[0] <= sent] or [(0, 0)]
+    start, generated = pairs[-1]
+    return min(len(record.generated), generated + sent - start)
+
+
+def _events(live: LiveTurn) -> tuple[EventRecord, ...]:
+    kept = []
+    for place, time in live.reply.times:
+        event = live.reply.events[place]
+        kind = _KINDS.get(type(event))
+        if kind is not None:
+            at = time - live.received
+            kept.append(
+                EventRecord(kind=kind, at=at, data={name: getattr(event, name) for name in event.__struct_fields__})
+            )
+    kept.extend(EventRecord(kind="retry", at=at - live.received, data={"request_id": id}) for id, at in live.retries)
+    return tuple(kept)
+
+
+_KINDS: dict[type, str] = {ToolCall: "tool_call", Command: "command", Attempt: "attempt"}
+
+
+def _error(finish: Finish) -> str | None:
+    """Give the code of what a reply failed with; its message may hold what a caller said."""
+    if finish.error is None:
+        return None
+    code = finish.error.code if isinstance(finish.error, OffhookError) else None
+    return code or type(finish.error).__name__

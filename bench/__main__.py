@@ -1,4 +1,4 @@
-"""``python -m bench [disconnect] [stream]``: measure, print the figures, and write them to ``docs/``."""
+"""``python -m bench [PART]...``: measure, print the figures, and write them to ``docs/``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench import disconnect, report, stream
+from bench import disconnect, memory, records, report, stream, supersede, writer
 from bench.procs import REPO
 
 if TYPE_CHECKING:
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 PARTS: dict[str, Callable[[Callable[[str], None]], dict[str, Any]]] = {
     "disconnect": disconnect.run,
+    "supersede": supersede.run,
     "stream": stream.run,
+    "records": records.run,
+    "writer": writer.run,
+    "memory": memory.run,
 }
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from offhook import Turn
 
 _WISH = re.compile(r"(\w+)=(\w+)")
+WORD = "这样，"
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -22,6 +23,7 @@ class Wish(msgspec.Struct, frozen=True):
 
     ``hold`` is ``headers`` (nothing at all is answered), ``first`` (no word comes), ``mid`` (nothing after the first
     word) or empty. ``chatty`` says what an upstream sends while it holds: something every ``pace`` ms, or nothing.
+    Each ``stamps``-th event tells the time, the others are as long as a word is.
     """
 
     count: int = 64
@@ -29,6 +31,7 @@ class Wish(msgspec.Struct, frozen=True):
     hold: str = ""
     chatty: bool = False
     round: str = ""
+    stamps: int = 1
 
 
 def read_wish(text: str) -> Wish:
@@ -42,8 +45,8 @@ async def paced(turn: Turn) -> AsyncIterator[str]:
     pause = wish.pace / 1000
     if wish.hold in ("headers", "first"):
         await asyncio.Event().wait()
-    for _ in range(wish.count):
-        yield f"t={time.monotonic_ns()};"
+    for number in range(wish.count):
+        yield WORD if number % wish.stamps else f"t={time.monotonic_ns()};"
         if wish.hold == "mid" and not wish.chatty:
             await asyncio.Event().wait()
         # After the last one too, as the upstream does.

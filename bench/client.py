@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from array import array
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from typing_extensions import override
@@ -17,11 +17,15 @@ _STAMP = re.compile(rb"t=(\d+);")
 _END = b"0\r\n\r\n"
 
 
-def request_bytes(says: str, *, request_id: str = "") -> bytes:
-    """Give a whole streaming chat request in which the caller says this."""
-    body = msgspec.json.encode(
-        {"model": "bench", "stream": True, "messages": [{"role": "user", "content": says}]},
-    )
+def request_bytes(says: str, *, request_id: str = "", **fields: Any) -> bytes:
+    """Give a whole streaming chat request in which the caller says this; ``fields`` are added to its body."""
+    messages = [{"role": "user", "content": says}]
+    body = msgspec.json.encode({"model": "bench", "stream": True, "messages": messages, **fields})
+    return http_request(body, request_id=request_id)
+
+
+def http_request(body: bytes, *, request_id: str = "") -> bytes:
+    """Give a whole chat request with this body."""
     lines = [
         "POST /v1/chat/completions HTTP/1.1",
         "Host: 127.0.0.1",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench import procs, upstream
 from bench.client import request_bytes
-from bench.report import quantiles_ms
+from bench.grid import quantiles_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 BOUND_MS = 5.0
 WORKERS = 8
 ROUNDS = 800
-_PACE_MS = 20
+PACE_MS = 20
 # A connection that is not closed after so many seconds never will be.
-_NEVER = 4.0
+NEVER = 4.0
 
 
 class Case(NamedTuple):
@@ -69,11 +69,11 @@ def run(note: Callable[[str], None]) -> dict[str, Any]:
                 with procs.server(agent=function, upstream=address, core=server_core) as server:
                     await _case(server, behind, Case(agent, "mid", True), ROUNDS // 8)  # to get warm
                     for case in (case for case in CASES if case.agent == agent):
-                        note(f"disconnect: {agent} agent, {PHASES[case.phase]}, {_kind(case)}")
+                        note(f"disconnect: {agent} agent, {PHASES[case.phase]}, {kind(case)}")
                         rows.append(await _case(server, behind, case, ROUNDS))
 
     procs.run_uvloop(measure())
-    worst = max(_worst(row) for row in rows)
+    worst = max(worst_p99(row) for row in rows)
     never = sum(row["never"] for row in rows)
     return {
         "bound_ms": BOUND_MS,
@@ -84,13 +84,15 @@ def run(note: Callable[[str], None]) -> dict[str, Any]:
     }
 
 
-def _worst(row: dict[str, Any]) -> float:
+def worst_p99(row: dict[str, Any]) -> float:
+    """Give the longer p99 of the agent's end and its upstream's."""
     p99 = [row[what]["p99"] for what in ("agent_over", "upstream_closed") if row[what] is not None]
     return max(p99, default=0.0)
 
 
-def _kind(case: Case) -> str:
-    return f"a chunk each {_PACE_MS} ms" if case.chatty else "silent"
+def kind(case: Case) -> str:
+    """Say what comes while the round waits."""
+    return f"a chunk each {PACE_MS} ms" if case.chatty else "silent"
 
 
 async def _case(server: Server, behind: Upstream, case: Case, rounds: int) -> dict[str, Any]:
@@ -104,7 +106,7 @@ async def _case(server: Server, behind: Upstream, case: Case, rounds: int) -> di
     await asyncio.gather(*(worker() for _ in range(WORKERS)))
     # The questions cost the server time (it collects its garbage), which is not to fall on the last disconnects.
     await asyncio.sleep(0.3)
-    server.settled(_NEVER)
+    server.settled(NEVER)
     over = server.ask("turns")
     agent = [(over[one.request_id] - one.left) * 1000 for one in done if one.request_id in over]
     closed = [(one.upstream_closed - one.left) * 1000 for one in done if one.upstream_closed is not None]
@@ -114,7 +116,7 @@ async def _case(server: Server, behind: Upstream, case: Case, rounds: int) -> di
     return {
         "agent": case.agent,
         "phase": PHASES[case.phase],
-        "upstream": _kind(case),
+        "upstream": kind(case),
         "rounds": len(done),
         "never": never,
         "agent_over": quantiles_ms(agent),
@@ -125,31 +127,38 @@ async def _case(server: Server, behind: Upstream, case: Case, rounds: int) -> di
 async def _round(port: int, behind: Upstream, case: Case, number: str) -> Round:
     loop = asyncio.get_running_loop()
     reached, closed = behind.expect(number)
-    says = f"count=10000 pace={_PACE_MS} hold={case.phase} chatty={str(case.chatty).lower()} round={number}"
-    sock = socket.socket()
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    says = f"count=10000 pace={PACE_MS} hold={case.phase} chatty={str(case.chatty).lower()} round={number}"
+    sock = new_socket()
     try:
         await loop.sock_connect(sock, ("127.0.0.1", port))
         await loop.sock_sendall(sock, request_bytes(says, request_id=number))
         if case.phase == "mid":
-            await asyncio.wait_for(_first_word(sock), _NEVER)
+            await asyncio.wait_for(first_word(sock), NEVER)
         if case.agent == "model":
-            await asyncio.wait_for(reached, _NEVER)
+            await asyncio.wait_for(reached, NEVER)
         # Anywhere between two chunks.
-        await _read_on(sock, random.uniform(0.002, 0.002 + _PACE_MS / 1000))
+        await read_on(sock, random.uniform(0.002, 0.002 + PACE_MS / 1000))
     finally:
         left = time.monotonic()
         sock.close()
     if case.agent != "model":
         return Round(number, left, None)
     try:
-        return Round(number, left, await asyncio.wait_for(closed, _NEVER))
+        return Round(number, left, await asyncio.wait_for(closed, NEVER))
     except TimeoutError:
         return Round(number, left, None)
 
 
-async def _first_word(sock: socket.socket) -> None:
+def new_socket() -> socket.socket:
+    """Give a socket that sends at once what it is given."""
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+async def first_word(sock: socket.socket) -> None:
+    """Return when the reply's first word has come."""
     got = b""
     while b"t=" not in got:
         data = await asyncio.get_running_loop().sock_recv(sock, 65536)
@@ -158,7 +167,8 @@ async def _first_word(sock: socket.socket) -> None:
         got += data
 
 
-async def _read_on(sock: socket.socket, seconds: float) -> None:
+async def read_on(sock: socket.socket, seconds: float) -> None:
+    """Read for so long. Raises RuntimeError when the server closes the connection meanwhile."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(seconds):

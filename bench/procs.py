@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 REPO = Path(__file__).resolve().parent.parent
 PATIENCE = 15.0
+_IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 # Asked before anything is pinned.
 AVAILABLE = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
@@ -94,13 +96,38 @@ class Server:
 
 
 @contextmanager
-def server(*, agent: str | None = None, upstream: str | None = None, core: int | None = None) -> Iterator[Server]:
-    """Serve an agent of ``bench.agents``, or the model behind ``upstream``, in a process of its own."""
-    config = json.dumps({"agent": agent, "upstream": upstream})
+def server(
+    *, agent: str | None = None, upstream: str | None = None, core: int | None = None, **settings: Any
+) -> Iterator[Server]:
+    """Serve an agent of ``bench.agents``, or the model behind ``upstream``, in a process of its own.
+
+    ``settings`` are those of ``offhook.config``; without a ``store`` among them nothing is recorded.
+    """
+    config = json.dumps({"agent": agent, "upstream": upstream, "settings": settings})
     command = [sys.executable, "-m", "bench.serve", config]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with child(command, core=core, cwd=REPO, **pipes) as process:
         yield Server(process)
+
+
+@contextmanager
+def disk_folder() -> Iterator[tuple[Path, str]]:
+    """Give an empty folder on a disk, not in memory where that can be had, and the kind of its file system."""
+    places = (Path(tempfile.gettempdir()), Path("/var/tmp"), REPO)
+    kinds = [(place, file_system(place)) for place in places if os.access(place, os.W_OK)]
+    place, kind = next(((place, kind) for place, kind in kinds if kind not in _IN_MEMORY), kinds[0])
+    with tempfile.TemporaryDirectory(prefix="offhook-bench-", dir=place, ignore_cleanup_errors=True) as folder:
+        yield Path(folder), kind
+
+
+def file_system(path: Path) -> str:
+    """Give the kind of the file system that a path is on, for example ``ext4``."""
+    found = (0, "unknown")
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, point, kind, *_ = line.split()
+        if path.is_relative_to(point):
+            found = max(found, (len(point), kind))
+    return found[1]
 
 
 def free_port() -> int:

@@ -9,27 +9,14 @@ import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
+from bench.grid import Grid, ms, or_dash
 from bench.procs import AVAILABLE
+from bench.report_calls import memory_grids, records_grids, supersede_grids, writer_grids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from rich.console import Console
-
 PACKAGES = ("uvicorn", "uvloop", "httptools", "aiohttp", "msgspec", "starlette")
-
-
-def quantiles_ms(values: Iterable[float]) -> dict[str, float] | None:
-    """Give median, 99th percentile and maximum; None for no values."""
-    ordered = sorted(values)
-    if not ordered:
-        return None
-    last = len(ordered) - 1
-    p50, p99 = ordered[round(last * 0.5)], ordered[round(last * 0.99)]
-    return {"p50": round(p50, 3), "p99": round(p99, 3), "max": round(ordered[-1], 3)}
 
 
 def circumstances() -> dict[str, Any]:
@@ -43,42 +30,6 @@ def circumstances() -> dict[str, Any]:
     }
 
 
-class Grid:
-    """A table that can be printed and written as Markdown."""
-
-    def __init__(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> None:
-        self.title = title
-        self.head = head
-        self.rows = rows
-        self.note = note
-
-    def print(self, console: Console) -> None:
-        table = Table(title=self.title, title_justify="left", title_style="bold")
-        for number, name in enumerate(self.head):
-            table.add_column(name, justify="left" if number == 0 else "right")
-        for row in self.rows:
-            table.add_row(*row)
-        console.print(table)
-        if self.note:
-            console.print(self.note, markup=False)
-
-    def markdown(self) -> str:
-        line = "| " + " | ".join(self.head) + " |"
-        rule = "| --- |" + " ---: |" * (len(self.head) - 1)
-        rows = ["| " + " | ".join(row) + " |" for row in self.rows]
-        return "\n".join([f"## {self.title}", "", line, rule, *rows, *(["", self.note] if self.note else [])])
-
-
-def _ms(quantiles: dict[str, float] | None, *names: str) -> str:
-    if quantiles is None:
-        return "-"
-    return " / ".join(f"{quantiles[name]:.2f}" for name in names or ("p50", "p99", "max"))
-
-
-def _or_dash(value: object, form: str = "{}") -> str:
-    return "-" if value is None else form.format(value)
-
-
 def disconnect_grids(result: dict[str, Any]) -> list[Grid]:
     """Give the table of the disconnects."""
     rows = [
@@ -86,8 +37,8 @@ def disconnect_grids(result: dict[str, Any]) -> list[Grid]:
             f"{row['agent']} agent, {row['phase']}",
             row["upstream"],
             str(row["rounds"]),
-            _ms(row["agent_over"]),
-            _ms(row["upstream_closed"]),
+            ms(row["agent_over"]),
+            ms(row["upstream_closed"]),
             str(row["never"]),
         ]
         for row in result["rows"]
@@ -133,14 +84,14 @@ def stream_grids(result: dict[str, Any]) -> list[Grid]:
         [
             NAMES[row["target"]],
             str(row["streams"]),
-            _or_dash(row["cpu_us"], "{:.0f}"),
-            _or_dash(row["cpu_ratio"], "{:.2f}"),
-            _or_dash(row["server_busy"], "{:.0%}"),
-            _ms(row["first_ms"], "p50", "p99"),
-            "-" if row["target"] == "direct" else _ms(row["added_ms"], "p50", "p99"),
-            _ms(row["delay_ms"], "p50", "p99"),
+            or_dash(row["cpu_us"], "{:.0f}"),
+            or_dash(row["cpu_ratio"], "{:.2f}"),
+            or_dash(row["server_busy"], "{:.0%}"),
+            ms(row["first_ms"], "p50", "p99"),
+            "-" if row["target"] == "direct" else ms(row["added_ms"], "p50", "p99"),
+            ms(row["delay_ms"], "p50", "p99"),
             f"{row['offered']:.0%}",
-            _or_dash(row["others_busy"], "{:.0%}") + ("!" if row["spoilt"] else ""),
+            or_dash(row["others_busy"], "{:.0%}") + ("!" if row["spoilt"] else ""),
             f"{row['driver_busy']:.0%}" + ("!" if row["driver_limited"] else ""),
         ]
         for row in result["rows"]
@@ -191,7 +142,14 @@ TARGET_KIB = 40.0
 FULL = 0.95
 
 NAMES = {"direct": "nothing", "nginx": "nginx", "python": "Python agent", "model": "model agent"}
-GRIDS = {"disconnect": disconnect_grids, "stream": stream_grids}
+GRIDS = {
+    "disconnect": disconnect_grids,
+    "supersede": supersede_grids,
+    "stream": stream_grids,
+    "records": records_grids,
+    "writer": writer_grids,
+    "memory": memory_grids,
+}
 
 
 def write(folder: Path, results: dict[str, Any]) -> None:

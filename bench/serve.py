@@ -79,7 +79,7 @@ def main() -> None:
     set_up("info")
     ended = Ended()
     line = build_line(
-        Settings(upstream=wanted["upstream"]),
+        Settings(upstream=wanted["upstream"], **{"store": "none", **wanted["settings"]}),
         keys=(KEY,),
         clock=SystemClock(),
         hooks=[ended],

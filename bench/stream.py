@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench import nginx, procs, upstream
 from bench.client import Load, Stream, open_stream
-from bench.report import quantiles_ms
+from bench.grid import quantiles_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 from typing_extensions import override
 
-from bench.agents import Wish, read_wish
+from bench.agents import WORD, Wish, read_wish
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,6 +24,7 @@ _START = (
 )
 _ROLE = _START + b'"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}\n\n'
 _TEXT = _START + b'"content":"t=%d;"},"logprobs":null,"finish_reason":null}]}\n\n'
+_WORD = _START + b'"content":"%b"},"logprobs":null,"finish_reason":null}]}\n\n' % WORD.encode()
 _FINISH = _START + b'},"logprobs":null,"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 _COMMENT = b": keep-alive\n\n"
 _END = b"0\r\n\r\n"
@@ -46,10 +47,14 @@ def framed(data: bytes) -> bytes:
 
 
 class Upstream:
-    """What all connections of the service share: when a round reached its hold, and when its connection was closed."""
+    """What all connections of the service share: when a round reached its hold, and when its connection was closed.
+
+    The bodies of the requests are kept in ``bodies`` where that is a list.
+    """
 
     def __init__(self) -> None:
         self.port = 0
+        self.bodies: list[bytes] | None = None
         self._reached: dict[str, asyncio.Future[None]] = {}
         self._closed: dict[str, asyncio.Future[float]] = {}
 
@@ -97,6 +102,8 @@ class Connection(asyncio.Protocol):
         if not end or length is None or len(body) < int(length[1]):
             return
         self._buffer = b""
+        if self._upstream.bodies is not None:
+            self._upstream.bodies.append(body)
         self._begin(read_wish(_decoder.decode(body).messages[-1].content))
 
     @override
@@ -140,7 +147,8 @@ class Connection(asyncio.Protocol):
             self._transport.write(framed(_FINISH) + _END)
             return
         else:
-            self._transport.write(framed(_TEXT % time.monotonic_ns()))
+            text = _WORD if self._sent % self._wish.stamps else _TEXT % time.monotonic_ns()
+            self._transport.write(framed(text))
             self._sent += 1
         self._later()
 

@@ -36,7 +36,8 @@ DONE = b"data: [DONE]\n\n"
 END = b"\r\n0\r\n\r\n"
 
 # Fair and slow: most kills hit a commit. Late: commits that come when the spool has the record already. Hasty: only the
-# spool is waited for. Locked: the database cannot be written from the first turn on; shut: not even before.
+# spool is waited for. Locked: the database cannot be written from the first turn on; shut: not even before. Tough: the
+# spool's disk is slow as well, so that twenty records need longer than a commit is waited for.
 WEATHERS: dict[str, dict[str, Any]] = {
     "fair": {},
     "slow": {"slow": 0.008},
@@ -44,6 +45,7 @@ WEATHERS: dict[str, dict[str, Any]] = {
     "hasty": {"slow": 0.005, "commit_wait": 0.0},
     "locked": {},
     "shut": {},
+    "tough": {"slow_spool": 0.01},
 }
 
 _change: msgspec.msgpack.Decoder[Change] = msgspec.msgpack.Decoder(Change)
@@ -304,20 +306,21 @@ class Crash:
                     found.other.append(id)
         return found
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep the server from writing to its database, as another process does that writes for long."""
-        with closing(sqlite3.connect(self.database, isolation_level=None, timeout=PATIENCE)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            yield
-            connection.execute("ROLLBACK")
-
     def stop(self) -> None:
         """End the server in good order; what the calls received by then counts."""
         self._servers.signal(signal.SIGTERM)
         for caller in self.callers:
             caller.read_to_end()
         assert self._servers.ended() == 0
+
+
+@contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Keep servers from writing to their database, as another process does that writes for long."""
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=PATIENCE)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
 
 
 def decode_change(payload: bytes) -> Change | None:
@@ -338,12 +341,12 @@ def crash(
     plan = Crash(servers, folder, seed, held=held)
     kills: list[Kill] = []
     for name in weathers:
-        with plan.locked() if name == "shut" else nullcontext():
+        with locked(plan.database) if name == "shut" else nullcontext():
             assert plan.start(**WEATHERS[name])
             # A server that cannot write has everything in the spool still.
             if held and kills and name != "shut":
                 assert not plan.find().wrong
-            with plan.locked() if name == "locked" else nullcontext():
+            with locked(plan.database) if name in ("locked", "tough") else nullcontext():
                 kills.append(plan.play(name, most=most))
     assert plan.start()
     found = plan.find()

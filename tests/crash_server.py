@@ -39,15 +39,16 @@ if TYPE_CHECKING:
 class Weather(msgspec.Struct, frozen=True, kw_only=True):
     """What a server is up against.
 
-    Each commit takes ``slow`` seconds longer, and the store is looked for every ``look_again`` seconds. ``held`` False
-    lets a reply end before its record is safe. ``die`` is where the server kills itself: a place and how often it has
-    been there by then; ``fuse`` when, in seconds. No file gets longer than ``most_bytes``. The call and turn ids of
-    what the spool took are written to the file ``notes``.
+    Each commit takes ``slow`` seconds longer, each record in the spool ``slow_spool``, and the store is looked for
+    every ``look_again`` seconds. ``held`` False lets a reply end before its record is safe. ``die`` is where the server
+    kills itself: a place and how often it has been there by then; ``fuse`` when, in seconds. No file gets longer than
+    ``most_bytes``. The call and turn ids of what the spool took are written to the file ``notes``.
     """
 
     data_dir: str
     notes: str
     slow: float = 0.0
+    slow_spool: float = 0.0
     look_again: float = 0.05
     held: bool = True
     commit_wait: float = 0.05
@@ -105,6 +106,7 @@ def rig(weather: Weather) -> None:
         return outcome
 
     def noted_put(files: SpoolFiles, change: Change) -> None:
+        time.sleep(weather.slow_spool)
         put(files, change)
         if isinstance(change, TurnKept):
             os.write(notes, f"{change.turn.call_id} {change.turn.turn_id}\n".encode())

@@ -16,6 +16,7 @@ from offhook.testing import JumpClock
 from offhook.turns.journal import Journal
 from offhook.turns.spool import Spool
 from tests.store.samples import kept
+from tests.table import settled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -99,7 +100,13 @@ class FakeSpool(Spool):
         self.mode: Mode = "commit"
         self.kept: list[Change] = []
         self.closed = False
+        self.unreadable = 0
         self._gate = asyncio.Event()
+
+    @property
+    @override
+    def skipped(self) -> int:
+        return self.unreadable
 
     @property
     @override
@@ -168,12 +175,6 @@ class Desk:
     @property
     def counts(self) -> tuple[int, int]:
         return self.journal.lost, self.journal.rescued
-
-
-async def settled() -> None:
-    """Let every task that can go on do so."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 @asynccontextmanager

@@ -185,7 +185,7 @@ LISTED = [
     ("settings.md", FIELDS),
     ("settings.md", Options.__struct_fields__),
     ("dialects.md", DIALECTS),
-    ("agents.md", (*events.Turn.__slots__, "hangup()")),
+    ("agents.md", (*(name.lstrip("_") for name in events.Turn.__slots__), "hangup()")),
     ("agents.md", events.CallContext.__struct_fields__),
     ("agents.md", events.Message.__struct_fields__),
     ("agents.md", ["Text", "ToolCall", "Command", "Usage", "Finish"]),

@@ -94,7 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(ge=0, description="Seconds that the end of a reply waits for its record; then it goes to the spool."),
     ] = 0.05
     store_spool: Annotated[
-        int, Meta(ge=0, description="Bytes of the file where records wait while the store is away; 0 for none.")
+        int,
+        Meta(ge=0, le=2**40, description="Bytes of the file where records wait while the store is away; 0 for none."),
     ] = 16 * 1024 * 1024
     store_keep_days: Annotated[
         float, Meta(ge=0, description="Days after its last turn that a call is deleted; 0 keeps calls for ever.")

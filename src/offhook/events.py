@@ -157,6 +157,7 @@ class Turn:
     """
 
     __slots__ = (
+        "_state",
         "body",
         "call",
         "cancelled",
@@ -165,7 +166,6 @@ class Turn:
         "kind",
         "model",
         "params",
-        "state",
         "text",
         "tools",
         "window",
@@ -194,11 +194,22 @@ class Turn:
         self.kind = kind
         self.history = history
         self.window = history if window is None else window
-        self.state = {} if state is None else state
+        self._state = {} if state is None else state
         self.model = model
         self.params = params or Params()
         self.tools = tools
         self.body = body or {}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the agent keeps of the call; another one may be put in its place."""
+        return self._state
+
+    @state.setter
+    def state(self, state: Mapping[str, Any]) -> None:
+        kept = dict(state)
+        self._state.clear()
+        self._state.update(kept)
 
     def hangup(self) -> Command:
         """Give the event that ends the telephone call once what was said so far has been spoken."""

@@ -47,7 +47,7 @@ class Foreign:
 @pytest.fixture(scope="module", params=["h11", "httptools"])
 def foreign(request: pytest.FixtureRequest) -> Iterator[Foreign]:
     recorder = TurnRecorder()
-    line = build_line(Settings(store="none"), keys=(KEY,), clock=SystemClock(), hooks=[recorder], function=agent)
+    line = build_line(Settings(store="memory"), keys=(KEY,), clock=SystemClock(), hooks=[recorder], function=agent)
     server = uvicorn.Server(
         uvicorn.Config(line.app, http=request.param, loop="asyncio", lifespan="on", log_config=None)
     )

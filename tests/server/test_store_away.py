@@ -20,7 +20,7 @@ from offhook.store.sqlite import Database
 from offhook.testing import LiveServer, live_server
 from offhook.turns import journal
 from offhook.turns.spool import SpoolFiles
-from tests.crash import PATIENCE, Crash, Servers
+from tests.crash import PATIENCE, Crash, Servers, locked
 from tests.crash_server import words
 from tests.raw import Wire, chat_body, get, request, stream
 
@@ -61,6 +61,12 @@ def say(server: LiveServer, *turns: int) -> None:
         assert stream(server.base_url, ask(turn)).text == "".join(words("c", str(turn)))
 
 
+def begin(server: LiveServer) -> None:
+    """Have turn 1, and return when it is in the database, also where a commit takes long by itself."""
+    say(server, 1)
+    wait_until_back(server.base_url)
+
+
 def kept(folder: Path) -> dict[int, str]:
     """Give the words of each turn in the database, which must be there once."""
     with closing(sqlite3.connect(folder / "offhook.db")) as connection:
@@ -90,24 +96,13 @@ def wait_until_back(base_url: str) -> None:
         assert time.monotonic() < until, "the store did not come back"
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep others from writing to the database."""
-    with closing(sqlite3.connect(folder / "offhook.db", isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-        connection.execute("ROLLBACK")
-
-
 class Gate:
     """Holds whoever comes through, until it is opened; ``reached`` tells that somebody came."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()
         self._open = threading.Event()
-
-    def open(self) -> None:
-        self._open.set()
+        self.open = self._open.set
 
     def shut(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Give the function behind the gate."""
@@ -139,16 +134,15 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_a_database_that_is_locked_in_mid_call(tmp_path: Path) -> None:
     """Replies end while another process holds the database, which has their turns when it is free again."""
     with serving(tmp_path) as server:
-        say(server, 1)
-        assert state(server.base_url) == READY
-        with locked(tmp_path):
+        begin(server)
+        with locked(tmp_path / "offhook.db"):
             say(server, 2, 3)
             assert state(server.base_url) == DEGRADED
             assert kept(tmp_path) == said(1)
         wait_until_back(server.base_url)
         assert kept(tmp_path) == said(1, 2, 3)
         say(server, 4)
-        assert state(server.base_url) == READY
+        wait_until_back(server.base_url)
         assert kept(tmp_path) == said(1, 2, 3, 4)
 
 
@@ -156,8 +150,8 @@ def test_a_database_that_is_locked_until_the_server_has_ended(tmp_path: Path) ->
     """Turns that never left the spool are in the database after the next start."""
     with ExitStack() as lock:
         with serving(tmp_path) as server:
-            say(server, 1)
-            lock.enter_context(locked(tmp_path))
+            begin(server)
+            lock.enter_context(locked(tmp_path / "offhook.db"))
             say(server, 2, 3)
         assert kept(tmp_path) == said(1)
     with serving(tmp_path) as server:
@@ -169,8 +163,8 @@ def test_a_server_starts_on_a_locked_database(tmp_path: Path) -> None:
     """A server that finds turns in the spool and the database locked takes calls, and writes all of it later."""
     with ExitStack() as lock:
         with serving(tmp_path) as server:
-            say(server, 1)
-            lock.enter_context(locked(tmp_path))
+            begin(server)
+            lock.enter_context(locked(tmp_path / "offhook.db"))
             say(server, 2)
         with serving(tmp_path) as server:
             assert state(server.base_url) == DEGRADED
@@ -192,10 +186,10 @@ def test_a_database_that_may_not_grow(
         return SqlStore(options["data_dir"] / "offhook.db", now=options["now"], most_pages=12)
 
     with serving(tmp_path) as server:
-        say(server, 1)
+        begin(server)
     with monkeypatch.context() as patch:
         patch.setattr(build, "make_store", make)
-        with serving(tmp_path) as server:
+        with serving(tmp_path, store_commit_wait=NEVER) as server:
             turn = 1
             while state(server.base_url) == READY:
                 turn += 1
@@ -214,15 +208,12 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     """Where no file can get longer the spool takes the turns, as it has its size, and the store has them later."""
     with Servers() as servers:
         plan = Crash(servers, tmp_path, seed=1, calls=2)
-        assert plan.start(spool=100_000, most_bytes=200_000)
-        base_url = f"http://127.0.0.1:{servers.port}/v1"
-        while state(base_url) == READY:
+        assert plan.start(spool=100_000, most_bytes=200_000, commit_wait=NEVER)
+        while len(plan.spooled() & plan.seen()) < 10:
             plan.talk(1)
             assert len(plan.seen()) < 300, "the disk is never full"
-        plan.talk(10)
-        assert len(plan.spooled() & plan.seen()) >= 10
         resource.prlimit(servers.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        wait_until_back(base_url)
+        wait_until_back(f"http://127.0.0.1:{servers.port}/v1")
         assert plan.find().wrong == []
         plan.stop()
         assert "lost" not in servers.log
@@ -233,8 +224,8 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
 
 def test_a_database_that_is_deleted_in_mid_call(tmp_path: Path) -> None:
     """Turns after that are in a new file of the same name, with their call, and nothing else is noticed."""
-    with serving(tmp_path) as server:
-        say(server, 1)
+    with serving(tmp_path, store_commit_wait=NEVER) as server:
+        begin(server)
         for file in tmp_path.glob("offhook.db*"):
             if file.is_file():
                 file.unlink()
@@ -244,11 +235,13 @@ def test_a_database_that_is_deleted_in_mid_call(tmp_path: Path) -> None:
     assert kept(tmp_path) == said(2, 3)
 
 
-def test_a_database_in_whose_place_another_stands_for_a_while(tmp_path: Path) -> None:
+def test_a_database_in_whose_place_another_stands_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Turns wait while another program's file stands where the database was, and are written when it is back."""
     database, away = tmp_path / "offhook.db", tmp_path / "away.db"
     with serving(tmp_path) as server:
-        say(server, 1)
+        begin(server)
     with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
         connection.execute("CREATE TABLE others (id INTEGER)")
     with serving(tmp_path) as server:
@@ -256,10 +249,18 @@ def test_a_database_in_whose_place_another_stands_for_a_while(tmp_path: Path) ->
         (tmp_path / "other.db").rename(database)
         say(server, 2, 3)
         assert state(server.base_url) == DEGRADED
-        database.unlink()
-        away.rename(database)
+        looks = Gate()
+        looks.open()
+        monkeypatch.setattr(Database, "commit", looks.shut(Database.commit))
+        # Whoever comes again has been sent away before.
+        for _ in range(2):
+            assert looks.reached.wait(PATIENCE)
+            looks.reached.clear()
+        # In one step, as in between the server would make a new one.
+        away.replace(database)
         wait_until_back(server.base_url)
         assert kept(tmp_path) == said(1, 2, 3)
+    assert [error for error in errors(caplog) if "the store is away" not in error] == []
 
 
 # --- store and spool ----------------------------------------------------------------------------------------------
@@ -269,22 +270,23 @@ def test_a_database_in_whose_place_another_stands_for_a_while(tmp_path: Path) ->
 def test_what_nobody_takes_is_said_to_be_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture, size: int) -> None:
     """Where store and spool refuse, a reply ends and an error is logged; a store that comes back takes the turn."""
     with serving(tmp_path, store_spool=size) as server:
-        say(server, 1)
-        with locked(tmp_path):
+        begin(server)
+        caplog.clear()
+        with locked(tmp_path / "offhook.db"):
             say(server, 2, 3)
             assert state(server.base_url) == DEGRADED
         assert sum("a record is lost for now" in error for error in errors(caplog)) == 2
         wait_until_back(server.base_url)
         assert kept(tmp_path) == said(1, 2, 3)
-    assert not any("were lost" in error for error in errors(caplog))
+    assert not any("lost records" in error for error in errors(caplog))
 
 
 def test_what_is_lost_in_the_end_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The log says how many turns the spool had refused when the store does not come back in the server's life."""
     # The server ends before the lock does.
     with ExitStack() as lock, serving(tmp_path, store_spool=0) as server:
-        say(server, 1)
-        lock.enter_context(locked(tmp_path))
+        begin(server)
+        lock.enter_context(locked(tmp_path / "offhook.db"))
         say(server, 2, 3)
     assert kept(tmp_path) == said(1)
     assert "lost records: 2; neither the store nor the spool took them" in errors(caplog)
@@ -296,11 +298,11 @@ def test_what_the_spool_refused_is_written_at_the_very_end(
     """A store that is back when the server ends takes what nobody took before, though it was not looked for again."""
     monkeypatch.setattr(journal, "_LOOK_AGAIN", NEVER)
     with serving(tmp_path, store_spool=0) as server:
-        say(server, 1)
-        with locked(tmp_path):
+        begin(server)
+        with locked(tmp_path / "offhook.db"):
             say(server, 2, 3)
     assert kept(tmp_path) == said(1, 2, 3)
-    assert not any("were lost" in error for error in errors(caplog))
+    assert not any("lost records" in error for error in errors(caplog))
 
 
 # --- hanging ------------------------------------------------------------------------------------------------------
@@ -310,7 +312,7 @@ def test_a_store_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Replies of old and new calls end while a commit hangs, their turns stand in the spool, and in the store later."""
     gate = Gate()
     with serving(tmp_path) as server:
-        say(server, 1)
+        begin(server)
         monkeypatch.setattr(Database, "commit", gate.shut(Database.commit))
         say(server, 2)
         assert gate.reached.wait(PATIENCE)
@@ -328,7 +330,7 @@ def test_only_the_end_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Every word of a reply and its finish chunk come while its record hangs, and the end when that is safe."""
     gate = Gate()
     with serving(tmp_path, store_commit_wait=NEVER) as server:
-        say(server, 1)
+        begin(server)
         monkeypatch.setattr(Database, "commit", gate.shut(Database.commit))
         with Wire(server.base_url) as wire, Wire(server.base_url) as other:
             for turn, connection in ((2, wire), (3, other)):
@@ -347,13 +349,14 @@ def test_records_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """A call that goes on after its end and a restart is answered though the records from before cannot be read."""
     gate = Gate()
     with serving(tmp_path) as server:
-        say(server, 1)
+        begin(server)
         assert request(server.base_url, b"", path="/calls/c/end").status == 200
     with serving(tmp_path) as server:
         monkeypatch.setattr(Database, "read", gate.shut(Database.read))
         say(server, 2)
         assert gate.reached.wait(PATIENCE)
         gate.open()
+        wait_until_back(server.base_url)
         assert kept(tmp_path) == said(1, 2)
 
 
@@ -363,7 +366,8 @@ def test_a_store_and_a_spool_that_hang(
     """Replies end while both hang, and their turns are written when the disk answers again."""
     store, spool = Gate(), Gate()
     with serving(tmp_path) as server:
-        say(server, 1)
+        begin(server)
+        caplog.clear()
         monkeypatch.setattr(Database, "commit", store.shut(Database.commit))
         monkeypatch.setattr(SpoolFiles, "put", spool.shut(SpoolFiles.put))
         say(server, 2, 3)

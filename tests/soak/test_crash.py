@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench import report
-from tests.crash import CALLS, Crash, Kill, Servers, crash
+from tests.crash import CALLS, Crash, Kill, Servers, crash, locked
 from tests.soak.page import write_part
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Each plan is played in a data directory of its own.
-PLAN = ("fair", "slow", "late", "locked", "hasty", "fair", "slow", "shut", "late", "slow")
+PLAN = ("fair", "slow", "late", "locked", "hasty", "fair", "slow", "shut", "tough", "slow")
 PLANS = 30
 CONTROLS = 10
 MOST = 300
@@ -31,6 +31,7 @@ NAMES = {
     "hasty": "no wait for the commit, only for the spool",
     "locked": "database locked once the server runs",
     "shut": "database locked before the server starts",
+    "tough": "database locked, each record 10 ms slower in the spool",
 }
 HEAD = ("round", "kills", "turns seen", "ending at the kill", "by the spool", "in the spool at the kill")
 
@@ -122,7 +123,7 @@ def test_kills_at_the_start(
         for _ in range(5):
             before += servers.burn(plan.weather(fuse=chance.uniform(0, 0.06)))
         assert plan.start()
-        with plan.locked():
+        with locked(plan.database):
             plan.talk(200)
             plan.kill()
         for _ in range(5):

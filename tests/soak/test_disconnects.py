@@ -14,6 +14,7 @@ import pytest
 
 from bench import procs, report, upstream
 from bench.client import request_bytes
+from tests.soak.page import write_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,24 +58,20 @@ HEAD = ("round", "seconds", "turns begun", "live turns", "tasks", "descriptors",
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[dict[str, list[str]]]:
-    """Gather the figures of every agent, and write them to docs/soak.md at the end."""
+    """Gather the figures of every agent, and write them to their part of docs/soak.md at the end."""
     sections: dict[str, list[str]] = {}
     yield sections
     facts = report.circumstances()
     lines = [
-        "# Soak",
-        "",
-        f"Written by `make soak` on {facts['date']}: {facts['cores']} cores, Python {facts['python']}. "
+        f"On {facts['date']}: {facts['cores']} cores, Python {facts['python']}. "
         f"{ROUNDS} rounds of {DISCONNECTS} disconnects against one server process, {AT_ONCE} clients at once: "
         f"{', '.join(NAMES.get(kind, kind) for kind in KINDS)}, mixed. "
         "The figures are those of the server after each round.",
         "",
     ]
     for name, section in sections.items():
-        lines += [f"## {name}", "", *section, ""]
-    folder = procs.REPO / "docs"
-    folder.mkdir(exist_ok=True)
-    (folder / "soak.md").write_text("\n".join(lines), encoding="utf-8")
+        lines += [f"### {name}", "", *section, ""]
+    write_part("Clients that go away", lines)
 
 
 @pytest.mark.parametrize("agent", ["model", "python"])

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typing_extensions import override
 
 from offhook.dialects.base import Options
 from offhook.dialects.plain import PLAIN
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     from offhook.agents.base import ReplyWriter
+    from offhook.events import OpenCall
 
 HELLO = [("user", "hello")]
 
@@ -40,6 +42,15 @@ async def hold(turn: Turn, reply: ReplyWriter) -> None:
 
 def table_of(it: Desk) -> Table:
     return Table(journal=it.journal, store=it.store, clock=it.clock)
+
+
+class Deaf(Listener):
+    """A reader to which the end of its body never gets."""
+
+    @property
+    @override
+    def delivered(self) -> bool:
+        return False
 
 
 class Client:
@@ -163,6 +174,63 @@ async def test_what_a_client_did_not_take_is_not_sent() -> None:
         assert kept.map == ((0, 0),)
         client.open.set()
         await table.close()
+
+
+async def test_a_reply_that_arrived_for_one_client_has_arrived() -> None:
+    """Without turn ids: one that leaves after another got the reply to its end does not make it a retry again."""
+    table, deaf, runs = Table(), Deaf(), []
+
+    async def answer(turn: Turn, reply: ReplyWriter) -> None:
+        runs.append(turn)
+        reply.write(Text("Hello."))
+
+    agent = Scripted(answer)
+    first = await table.ask(agent, deaf, HELLO)
+    await settled()
+    second = await table.ask(agent, listener := Listener(), HELLO)
+    assert len(runs) == 1 and listener.text == "Hello."
+    for live, reader in ((second, listener), (first, deaf)):
+        table.engine.leave(live, reader)
+    await table.ask(agent, Listener(), HELLO)
+    await settled()
+    assert len(runs) == 2
+    await table.close()
+
+
+# --- a call ends ---------------------------------------------------------------------------------------------------
+
+
+class Attending(Scripted):
+    """An agent that wants to know of calls; ``told`` has what it heard."""
+
+    def __init__(self) -> None:
+        super().__init__(say_hello)
+        self.told: list[str] = []
+
+    @property
+    @override
+    def attends(self) -> bool:
+        return True
+
+    @override
+    async def call_started(self, call: OpenCall) -> None:
+        self.told.append("start")
+
+    @override
+    async def call_ended(self, call: OpenCall) -> None:
+        self.told.append(f"end by {call.ended_by}")
+
+
+async def test_a_call_that_goes_on_in_the_moment_of_its_end_is_told_both() -> None:
+    """A request that is there before anybody could be told of the end does not undo it."""
+    table, agent = Table(), Attending()
+    await table.ask(agent, Listener(), HELLO, id="1")
+    await settled()
+    assert table.calls.end("c", "callback")
+    await table.ask(agent, Listener(), HELLO, id="2")
+    await settled()
+    assert agent.told == ["start", "end by callback", "start"]
+    await table.close()
 
 
 # --- the server ends ----------------------------------------------------------------------------------------------

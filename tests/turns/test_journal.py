@@ -7,8 +7,10 @@ import logging
 
 import pytest
 
-from tests.desk import A_LOOK, WAIT, Desk, Mode, desk, names, settled
+from offhook.turns import journal as journal_module
+from tests.desk import A_LOOK, WAIT, Desk, Mode, desk, names
 from tests.store.samples import kept
+from tests.table import settled
 
 # --- the store answers --------------------------------------------------------------------------------------------
 
@@ -179,8 +181,9 @@ async def test_what_neither_takes_is_lost_and_its_reply_ends(spool: bool, caplog
         assert "a record is lost for now" in caplog.text
 
 
-async def test_a_spool_that_hangs_does_not_hold_the_end_back() -> None:
-    """A disk that does not answer is waited for as long as a store, and no longer."""
+async def test_a_spool_that_hangs_does_not_hold_the_end_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that does not answer is waited for a limited time, and no longer."""
+    monkeypatch.setattr(journal_module, "_SPOOL_WAIT", 0.01)
     async with desk() as it:
         it.store.mode, it.spool.mode = "refuse", "hold"
         told = asyncio.Event()
@@ -319,3 +322,20 @@ async def test_a_deletion_that_fails_is_logged(caplog: pytest.LogCaptureFixture)
         await settled()
         assert "old calls could not be deleted: the disk is full" in caplog.text
         assert it.told == ["a"]
+
+
+async def test_what_cannot_be_read_in_the_spool_is_told_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """A damaged record is lost, which the log says once."""
+    async with desk() as it:
+        it.spool.unreadable = 2
+        it.store.mode = "refuse"
+        it.journal.keep(kept("a"))
+        await settled()
+        it.store.mode = "commit"
+        for _ in range(2):
+            it.clock.advance(A_LOOK)
+            await settled()
+        assert it.journal.lost == 2
+    assert [line for line in caplog.messages if "could not be read" in line] == [
+        "records in the spool that could not be read, and are lost: 2"
+    ]

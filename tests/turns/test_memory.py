@@ -247,3 +247,14 @@ def test_a_message_without_fields_is_kept_with_its_words() -> None:
     """What an agent's own test makes without fields is in the change with role and words."""
     after = recall([Message("user", "a")], Transcript())
     assert after.change.add == ({"role": "user", "content": "a"},)
+
+
+def test_the_same_words_again_are_new_words() -> None:
+    """Where the platform shows the caller's words alone, what is said again is appended again, and nothing else is."""
+    transcript = Transcript()
+    prompts: list[list[str]] = []
+    for count in range(1, 5):
+        recalled = recall(read("u:hello? | u:a pear | u:a pear | u:a pear")[:count], transcript)
+        prompts.append(said(recalled.messages))
+        transcript = msgspec.structs.replace(recalled.transcript, reply=PastReply(sent="Yes?"))
+    assert prompts[-1] == ["u:hello?", "a:Yes?", "u:a pear", "a:Yes?", "u:a pear", "a:Yes?", "u:a pear"]

@@ -81,7 +81,12 @@ CASES: list[tuple[str, Asked, list[Known], tuple[str, str]]] = [
         [known(ask(*HELLO, id="1"), "stop", ago=LIFETIME - 1)],
         ("retry", "replay"),
     ),
-    ("the same turn with more words", ask(*said("hello there"), id="1"), [known(ask(*HELLO, id="1"))], ("grown", "run")),
+    (
+        "the same turn with more words",
+        ask(*said("hello there"), id="1"),
+        [known(ask(*HELLO, id="1"))],
+        ("grown", "run"),
+    ),
     (
         "the same turn with more words after its reply",
         ask(*said("hello there"), id="1"),
@@ -102,20 +107,41 @@ CASES: list[tuple[str, Asked, list[Known], tuple[str, str]]] = [
     ),
     ("a greater id", ask(*MORE, id="10"), [known(ask(*HELLO, id="9"))], ("newer", "run")),
     ("a smaller id", ask(*HELLO, id="9"), [known(ask(*MORE, id="10"))], ("older", "nothing")),
-    ("a smaller id that was answered", ask(*HELLO, id="9"), [known(ask(*HELLO, id="9"), "stop"), known(ask(*MORE, id="10"))],
-     ("retry", "replay")),
-    ("a smaller id that was cancelled", ask(*HELLO, id="9"), [known(ask(*HELLO, id="9"), "cancelled"), known(ask(*MORE, id="10"))],
-     ("older", "nothing")),
-    ("a smaller id that grew", ask(*said("hello there"), id="9"), [known(ask(*HELLO, id="9"), "stop"), known(ask(*MORE, id="10"))],
-     ("older", "nothing")),
+    (
+        "a smaller id that was answered",
+        ask(*HELLO, id="9"),
+        [known(ask(*HELLO, id="9"), "stop"), known(ask(*MORE, id="10"))],
+        ("retry", "replay"),
+    ),
+    (
+        "a smaller id that was cancelled",
+        ask(*HELLO, id="9"),
+        [known(ask(*HELLO, id="9"), "cancelled"), known(ask(*MORE, id="10"))],
+        ("older", "nothing"),
+    ),
+    (
+        "a smaller id that grew",
+        ask(*said("hello there"), id="9"),
+        [known(ask(*HELLO, id="9"), "stop"), known(ask(*MORE, id="10"))],
+        ("older", "nothing"),
+    ),
     ("an id that has not been seen", ask(*MORE, id="a"), [known(ask(*HELLO, id="b"))], ("newer", "run")),
-    ("an id that came before another", ask(*said("hello you"), id="b"), [known(ask(*HELLO, id="b"), "stop"), known(ask(*MORE, id="a"), "stop")],
-     ("older", "nothing")),
+    (
+        "an id that came before another",
+        ask(*said("hello you"), id="b"),
+        [known(ask(*HELLO, id="b"), "stop"), known(ask(*MORE, id="a"), "stop")],
+        ("older", "nothing"),
+    ),
     ("another model's turn", ask(*HELLO, id="1", model="n"), [known(ask(*MORE, id="10"))], ("newer", "run")),
     # Not streamed.
     ("a greater id, not streamed", ask(*MORE, id="2", stream=False), [known(ask(*HELLO, id="1"))], ("beside", "run")),
     ("a smaller id, not streamed", ask(*HELLO, id="1", stream=False), [known(ask(*MORE, id="2"))], ("beside", "run")),
-    ("a retry, not streamed", ask(*HELLO, id="1", stream=False), [known(ask(*HELLO, id="1", stream=False))], ("retry", "join")),
+    (
+        "a retry, not streamed",
+        ask(*HELLO, id="1", stream=False),
+        [known(ask(*HELLO, id="1", stream=False))],
+        ("retry", "join"),
+    ),
     ("more messages, not streamed", ask(*MORE, stream=False), [known(ask(*HELLO))], ("beside", "run")),
     # Without turn ids.
     ("equal messages while live", ask(*HELLO), [known(ask(*HELLO))], ("retry", "join")),
@@ -143,8 +169,13 @@ CASES: list[tuple[str, Asked, list[Known], tuple[str, str]]] = [
     ("fewer messages", ask(*HELLO), [known(ask(*MORE))], ("beside", "run")),
     ("tool results of a live request", ask(*HELLO, CALLS, RESULT), [known(ask(*HELLO))], ("continuation", "run")),
     ("a turn id where the live one has none", ask(*MORE, id="3"), [known(ask(*HELLO))], ("newer", "run")),
-    ("no turn id where the live one has one", ask(*said("a", "b", "c")), [known(ask(*HELLO, id="3"))], ("beside", "run")),
-]  # fmt: skip  # a table
+    (
+        "no turn id where the live one has one",
+        ask(*said("a", "b", "c")),
+        [known(ask(*HELLO, id="3"))],
+        ("beside", "run"),
+    ),
+]
 
 
 @pytest.mark.parametrize(("asked", "others", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
@@ -185,6 +216,18 @@ def test_fields_that_say_nothing_make_no_difference() -> None:
     assert named(ask(*other, id="1"), known(ask(*HELLO, id="1"))) == ("retry", "join")
 
 
+def test_a_live_twin_goes_before_one_that_has_ended() -> None:
+    """Of two runs of a turn a retry joins the one that is live, whichever came first."""
+    live = known(ask(*HELLO, id="1"))
+    found = name(ask(*HELLO, id="1"), [live, known(ask(*HELLO, id="1"), "cancelled")], now=NOW, lifetime=LIFETIME)
+    assert found == Named("retry", "join", live)
+
+
+def test_a_later_request_that_is_not_streamed_makes_nothing_late() -> None:
+    """A side request may have any id: the conversation goes on at its own."""
+    assert named(ask(*HELLO, id="4"), known(ask(*MORE, id="5", stream=False), "stop")) == ("newer", "run")
+
+
 # --- what is known of a call --------------------------------------------------------------------------------------
 
 
@@ -216,3 +259,12 @@ def test_what_is_known_is_bounded() -> None:
     assert len(state.known) == MOST_KNOWN
     assert state.known[0].ticket == "live" and state.known[-1].ticket == f"t{MOST_KNOWN + 49}"
     assert sum(one.asked.spoken is not None for one in state.known) <= MOST_COMPARED + 2
+
+
+def test_a_reply_that_a_streamed_retry_joins_is_speech_from_then_on() -> None:
+    """A newer turn ends it, although the request that began it wanted it whole."""
+    state, _ = claimed(CallState(), ask(*HELLO, id="1", stream=False), "a")
+    state, found = claimed(state, ask(*HELLO, id="1"), "b")
+    assert found.answer == "join"
+    _, newer = claimed(state, ask(*MORE, id="2"), "c")
+    assert [one.ticket for one in newer.ends] == ["a"]

@@ -57,24 +57,32 @@ class FunctionAgent:
     async def _tell(self, function: Callable[[OpenCall], Any] | None, call: OpenCall) -> None:
         if function is None:
             return
-        if inspect.iscoroutinefunction(function):
+        if inspect.iscoroutinefunction(function) or _async_call(function):
             await function(call)
             return
+        made = await self._run_alone(function, call)
+        if inspect.isawaitable(made):
+            # A plain function that hands on a coroutine of an async one.
+            await made
+
+    async def _run_alone(self, function: Callable[[OpenCall], Any], call: OpenCall) -> Any:
+        """Give what a plain function gives, run in a thread."""
         assert self._pool is not None, "FunctionAgent.start() was not awaited"
         loop = asyncio.get_running_loop()
-        over: asyncio.Future[None] = loop.create_future()
+        over: asyncio.Future[Any] = loop.create_future()
 
         def run() -> None:
+            result: Any = None
             error: BaseException | None = None
             try:
-                function(call)
+                result = function(call)
             except BaseException as raised:
                 error = raised
             with suppress(RuntimeError):  # The loop has been closed: nobody waits any more.
-                loop.call_soon_threadsafe(_settle, over, error)
+                loop.call_soon_threadsafe(_settle, over, result, error)
 
         self._pool.submit(run)
-        await over
+        return await over
 
     async def start(self) -> None:
         self._pool = DaemonPool(self._threads, "offhook-agent")
@@ -123,16 +131,18 @@ class FunctionAgent:
 def _beside(function: Callable[..., Any], name: str) -> Callable[[OpenCall], Any] | None:
     """Give the function of that name on the agent, or beside it in its module; None when there is none."""
     found = getattr(function, name, None)
-    if found is None and inspect.isfunction(function) and function.__qualname__ == function.__name__:
-        found = function.__globals__.get(name)
+    # A decorator may come from another module.
+    own = inspect.unwrap(function)
+    if found is None and inspect.isfunction(own) and own.__qualname__ == own.__name__:
+        found = own.__globals__.get(name)
     return found if callable(found) else None
 
 
-def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
     if future.done():
         return
     if error is None:
-        future.set_result(None)
+        future.set_result(result)
     elif isinstance(error, Exception) and not isinstance(error, StopIteration):
         future.set_exception(error)
     else:

@@ -95,7 +95,8 @@ def build_line(
 
 def _make_line(settings: Settings, directory: Directory, clock: Clock, hooks: Sequence[TurnHook]) -> Line:
     """Give the line without its addresses: what answers, remembers and records."""
-    folder = Path(settings.data_dir)
+    # As it is now: an agent may change the process's folder.
+    folder = Path(settings.data_dir).absolute()
     coord: MemoryCoordinator[CallState] = MemoryCoordinator()
     # A call that has ended for its silence may go on, and its replies answer retries for a while longer.
     recent_for = settings.call_idle + settings.replay_for
@@ -124,7 +125,7 @@ def _spool(settings: Settings, database: Path | None) -> Spool | None:
     """Give the spool beside the database; None for a store whose records end with the process."""
     if database is None:
         return None
-    folder = database.with_name(f"{database.name}-spool")
+    folder = database.with_name(f"{database.name}-spool").absolute()
     return Spool(folder, size=settings.store_spool, sync=settings.store_sync == "full")
 
 

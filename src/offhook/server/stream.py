@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from typing_extensions import override
 
 from offhook.dialects.base import Dialect, Options
 from offhook.errors import AgentError, OffhookError, Superseded
@@ -165,12 +166,21 @@ class StreamReader(_Reader):
 
 
 class CompletionReader(_Reader):
-    """Gathers a reply and answers it as one completion."""
+    """Gathers a reply and answers it as one completion.
+
+    Where the end is held that is all of it, so that what it holds counts as sent when the reply is over.
+    """
 
     def __init__(self, face: Face, outlet: Outlet, clock: Clock) -> None:
         super().__init__(face, outlet, clock)
         self._calls: list[CallDelta] = []
         self._held: tuple[Message, ...] = ()
+        self._length = 0
+
+    @property
+    @override
+    def sent(self) -> int:
+        return self._length
 
     def read(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -187,9 +197,8 @@ class CompletionReader(_Reader):
 
     def end(self) -> None:
         held, self._held = self._held, ()
-        length = sum(map(len, self._said))
         for message in held:
-            self._put(message, length)
+            self._put(message, self._length)
 
     def _finish(self, finish: Finish) -> None:
         error = _error_of(finish, self._face.options)
@@ -208,6 +217,8 @@ class CompletionReader(_Reader):
             usage=usage_object(usage.prompt_tokens, usage.completion_tokens),
         )
         self._held = json_messages(200, body, request_id=self._face.request_id)
+        self._length = sum(map(len, self._said))
+        self.first_byte = self._clock.monotonic()
         if not self._face.holds:
             self.end()
 

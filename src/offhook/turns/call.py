@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from offhook.agents.base import Agent
+    from offhook.turns.which import Which
 
 log = logging.getLogger("offhook.turns")
 
@@ -30,9 +31,10 @@ _MOST_AT_HAND = 64
 class CallLine:
     """One call. Times are since the epoch; ``live`` counts its turns that run.
 
-    ``transcripts`` and ``latest`` (the uid of the turn that a transcript's end belongs to) are by model. ``endings``
-    are how replies ended, to be entered with the next request. ``starts`` holds the tasks of ``on_call_start``, None
-    for an agent that was told of the call before a restart, which ``told_before`` tells.
+    ``transcripts``, ``latest`` (the uid of the turn that a transcript's end belongs to) and ``asked`` (what was asked
+    in that) are by model. ``endings`` are how replies ended, to be entered with the next request. ``starts`` holds the
+    tasks of ``on_call_start``, None for an agent that was told of the call before a restart, which ``told_before``
+    tells.
     """
 
     def __init__(self, context: CallContext, *, id: str, begun_at: float, named: bool = True) -> None:
@@ -49,6 +51,7 @@ class CallLine:
         self.ended_at: float | None = None
         self.transcripts: dict[str, Transcript] = {}
         self.latest: dict[str, str] = {}
+        self.asked: dict[str, Asked] = {}
         self.endings: list[Ending] = []
         self.starts: dict[Agent, asyncio.Task[None] | None] = {}
         self.told_before: bool = False
@@ -73,6 +76,15 @@ class CallLine:
             self._records.popitem(last=False)
         if self.latest.get(record.model) == record.uid:
             self._answered(record)
+
+    def is_latest(self, asked: Asked, which: Which) -> bool:
+        """Tell whether a request asks once more for the turn that its model's transcript ends with."""
+        last = self.asked.get(asked.model)
+        if last is None or which not in ("grown", "retry"):
+            return False
+        if asked.turn is not None or last.turn is not None:
+            return asked.turn == last.turn
+        return which == "grown" or asked.digest == last.digest
 
     def at_hand(self, uid: str) -> TurnRecord | None:
         """Give a record by its uid, None when it is not at hand."""
@@ -103,7 +115,9 @@ class CallLine:
     def encode_state(self) -> str | None:
         """Give the agent's state as a JSON text: the last one kept where it is none now, which is logged."""
         try:
-            return msgspec.json.encode(self.state).decode() if self.state else None
+            # What was there once is taken away by an empty one.
+            known = self.state or self.kept_state is not None
+            return msgspec.json.encode(self.state).decode() if known else None
         except (TypeError, ValueError, RecursionError, UnicodeError) as error:
             log.error("turn.state holds what is not JSON, so it is not kept: %s call=%s", type(error).__name__, self.id)
             return self.kept_state
@@ -147,6 +161,7 @@ def restored(stored: StoredCall, context: CallContext, owner: str) -> CallLine:
         if turns:
             line.transcripts[model] = restore(turn.prompt for turn in turns if turn.prompt is not None)
             line.latest[model] = turns[-1].uid
+            line.asked[model] = _asked(turns[-1])
     for turn in stored.turns:
         line.keep(turn)
     line.seed = CallState(tuple(_known(turn, owner) for turn in stored.turns))
@@ -167,9 +182,13 @@ def _known(turn: TurnRecord, owner: str) -> Known:
     return Known(
         ticket=turn.uid,
         owner=owner,
-        asked=Asked(
-            model=turn.model, turn=turn_of(turn.turn_id), stream=turn.stream, digest=turn.digest, spoken=turn.spoken
-        ),
+        asked=_asked(turn),
         reason=turn.reason,
         ended_at=turn.received_at + (turn.ended or 0.0),
+    )
+
+
+def _asked(turn: TurnRecord) -> Asked:
+    return Asked(
+        model=turn.model, turn=turn_of(turn.turn_id), stream=turn.stream, digest=turn.digest, spoken=turn.spoken
     )

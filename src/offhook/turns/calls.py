@@ -13,12 +13,12 @@ from offhook.turns.call import CallLine, context_of, restored
 from offhook.turns.state import CallState, Ending, claim, end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from offhook.agents.base import Agent
     from offhook.clock import Clock
     from offhook.coord.base import Coordinator
-    from offhook.events import CallContext
+    from offhook.events import CallContext, OpenCall
     from offhook.store.base import CallRecord, Change, Store, TurnRecord
     from offhook.turns.journal import Journal
     from offhook.turns.live import LiveTurn
@@ -28,7 +28,7 @@ log = logging.getLogger("offhook.turns")
 
 # So many calls are held; past that the one that has been silent longest has ended.
 _MOST_CALLS = 10_000
-# Seconds that the first turn of a call after a restart waits for the call's records.
+# Seconds that the first turn of a call after a restart, and a late retry, wait for the call's records.
 _LONGEST_LOOK = 0.25
 # Seconds that an agent has for the end of a call, and for that and its start when the server ends.
 _LONGEST_FAREWELL = 10.0
@@ -136,7 +136,8 @@ class Calls:
     def use(self, line: CallLine) -> None:
         """Note that a call is in use now."""
         line.used = self._clock.monotonic()
-        line.last_at = self._clock.now()
+        # Never back, whatever is done to the machine's clock: the newer record of a call wins.
+        line.last_at = max(line.last_at, self._clock.now())
         if not line.named:
             return
         self._lines[line.id] = line
@@ -179,8 +180,9 @@ class Calls:
         """Give the record of a turn; None when it is not to be had."""
         record = line.at_hand(uid)
         if record is None and self._store is not None:
-            with contextlib.suppress(StoreError):
-                stored = await self._store.find(line.id)
+            with contextlib.suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(_LONGEST_LOOK):
+                    stored = await self._store.find(line.id)
                 record = next((turn for turn in stored.turns if turn.uid == uid), None) if stored else None
         return record
 
@@ -188,7 +190,9 @@ class Calls:
         """Note how a turn's reply ended, and whether it arrived, for the call's next request."""
         finish, line = live.reply.finish, live.line
         if line is not None and line.named and finish is not None:
-            line.endings.append(Ending(live.ticket, finish.reason, self._clock.now(), live.delivered))
+            # Not now: a client may leave long after.
+            ended_at = live.received_at + live.ended_at - live.received
+            line.endings.append(Ending(live.ticket, finish.reason, ended_at, live.delivered))
 
     def note_again(self, line: CallLine, known: Known, *, sent: int, delivered: bool) -> None:
         """Note how much of a recorded reply went out when it was given again, and whether it arrived."""
@@ -274,13 +278,16 @@ class Calls:
 
     def _end(self, line: CallLine, by: str) -> None:
         line.ended_by, line.ended_at = by, self._clock.now()
-        task = asyncio.get_running_loop().create_task(self._farewell(line), name=f"end of call {line.id}")
+        # As it is now: a turn that comes in the same step begins it again.
+        farewell = self._farewell(line, line.open_call(), tuple(line.starts.items()))
+        task = asyncio.get_running_loop().create_task(farewell, name=f"end of call {line.id}")
         self._farewells.add(task)
         task.add_done_callback(self._farewells.discard)
 
-    async def _farewell(self, line: CallLine) -> None:
-        call = line.open_call()
-        for agent, start in tuple(line.starts.items()):
+    async def _farewell(
+        self, line: CallLine, call: OpenCall, starts: Sequence[tuple[Agent, asyncio.Task[None] | None]]
+    ) -> None:
+        for agent, start in starts:
             try:
                 async with asyncio.timeout(_LONGEST_FAREWELL):
                     if start is not None:
@@ -295,12 +302,20 @@ class Calls:
         del self._lines[line.id]
         if line.ended_by is None:
             self._end(line, "idle")
-        task = asyncio.get_running_loop().create_task(self._let_go(line.id), name=f"state of call {line.id}")
+        task = asyncio.get_running_loop().create_task(self._let_go(line), name=f"state of call {line.id}")
         self._farewells.add(task)
         task.add_done_callback(self._farewells.discard)
 
-    async def _let_go(self, call_id: str) -> None:
-        await self._coord.update(call_id, lambda state: (None, None))
+    async def _let_go(self, line: CallLine) -> None:
+        """Forget what was shared of the call, unless somebody has claimed a turn of it meanwhile."""
+        endings, line.endings = line.endings, []
+
+        def step(state: CallState | None) -> tuple[CallState | None, None]:
+            state = None if state is None else end(state, endings)
+            live = state is not None and any(one.reason is None for one in state.known)
+            return (state if live else None), None
+
+        await self._coord.update(line.id, step)
 
     async def _watch(self) -> None:
         """End the calls whose time has come, the longest silent first."""

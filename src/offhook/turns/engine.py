@@ -7,6 +7,7 @@ cancelled and the agent's task is cancelled within the same step. So is what a r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,10 @@ log = logging.getLogger("offhook.turns")
 
 # Seconds that an agent has to clean up after it was cancelled, before the server goes down without it.
 _LONGEST_CLEAN_UP = 2.0
+
+
+# Seconds that the record of a superseded reply waits for what its client has not read yet.
+_LONGEST_LISTEN = 1.0
 
 
 class Engine:
@@ -108,7 +113,7 @@ class Engine:
         elif live.reply.finish is not None:
             self._calls.note_end(live)
         elif live.reply.readers == 0:
-            if live.grace > 0 and not live.said_something and not self._stopping:
+            if live.grace > 0 and live.sent == 0 and not self._stopping:
                 live.lingering = self._spawn(self._linger(live))
             else:
                 live.cancel(self._clock.monotonic())
@@ -164,7 +169,7 @@ class Engine:
         if asked is None or not opening.memory or not asked.stream:
             return repair(opening.window)
         before = line.transcripts.get(asked.model, Transcript())
-        again = live.which in ("grown", "retry")
+        again = line.is_latest(asked, live.which)
         recalled = recall(opening.window, before, again=again, budget=self._memory_tokens)
         if recalled.outcome == "missed":
             self._calls.missed += 1
@@ -176,6 +181,7 @@ class Engine:
             self._calls.keep(Heard(uid=uid, heard=recalled.heard))
         line.transcripts[asked.model] = recalled.transcript
         line.latest[asked.model] = live.ticket
+        line.asked[asked.model] = asked
         live.memory, live.change = recalled.outcome, recalled.change
         return recalled.messages
 
@@ -235,10 +241,10 @@ class Engine:
 
     async def _run(self, live: LiveTurn) -> None:
         reply = live.reply
-        live.started = self._clock.monotonic()
         try:
             if live.line is not None:
                 await self._calls.told(live.line, live.agent)
+            live.started = self._clock.monotonic()
             await live.agent.answer(live.turn, reply)
         except asyncio.CancelledError as cause:
             if _being_cancelled():
@@ -269,14 +275,21 @@ class Engine:
         live.ended_at = self._clock.monotonic()
         live.stop_lingering()
         self._calls.note_end(live)
-        if live.reply.blocked:
-            # What a slow client still has to take counts as sent only when it has gone out.
-            self._spawn(self._keep_when_drained(live))
-        else:
+        if not live.reply.blocked:
             self._keep(live)
+            return
+        # What a slow client still has to take counts as sent only when it has gone out; a newer turn does not wait.
+        if live.line is not None:
+            live.note_all()
+            live.line.keep(record_of(live, live.line.id, live.ended_at))
+        self._spawn(self._keep_when_drained(live))
 
     async def _keep_when_drained(self, live: LiveTurn) -> None:
-        await live.reply.drain()
+        superseded = live.reply.finish is not None and live.reply.finish.reason == "superseded"
+        # A platform may leave the connection of a reply open that it reads no more.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_LISTEN if superseded else None):
+                await live.reply.drain()
         self._keep(live)
 
     def _keep(self, live: LiveTurn) -> None:

@@ -29,6 +29,8 @@ _LOOK_AGAIN = 0.5
 _MOST_UNKEPT = 1000
 # Seconds between two purges.
 _PURGE_EVERY = 3600.0
+# Seconds that the spool has to take a record, before the reply ends without: its disk hangs.
+_SPOOL_WAIT = 1.0
 # Seconds that a store which was away has to take what waits, before the server ends without that.
 _LAST_LOOK = 3.0
 
@@ -72,6 +74,7 @@ class Journal:
         # How many changes are being put into the spool.
         self._on_the_way = 0
         self._opened = False
+        self._skipped = 0
         self._closed = False
         self.degraded = False
         self.lost = 0
@@ -95,6 +98,7 @@ class Journal:
             return
         try:
             taken = await self._spool.drain(self._write)
+            self._tell_of_skipped()
         except StoreError as error:
             self._away(error)
         else:
@@ -196,13 +200,14 @@ class Journal:
         try:
             if self._spool is None:
                 raise StoreError("there is no spool")
-            # A disk that hangs must not hold the reply's end back any longer than a store that does.
-            async with asyncio.timeout(max(self._wait, 0.05)):
+            # Longer than the store has: turns that end together wait for each other, and behind this there is nothing.
+            async with asyncio.timeout(_SPOOL_WAIT):
                 await self._spool.put(pending.change)
         except (StoreError, TimeoutError) as error:
             self.lost += 1
             self._unkept.append(pending.change)
-            log.error("a record is lost for now: the store is away, and the spool does not take it (%s)", error)
+            why = str(error) or f"no answer within {_SPOOL_WAIT:.0f} s"
+            log.error("a record is lost for now: the store is away, and the spool does not take it (%s)", why)
         finally:
             self._on_the_way -= 1
         self._settle(pending)
@@ -235,6 +240,7 @@ class Journal:
         if self._probe is not None:
             await self._write(self._probe)
         taken = 0 if self._spool is None else await self._spool.drain(self._write)
+        self._tell_of_skipped()
         while self._unkept:
             await self._write(self._unkept[0])
             self._unkept.popleft()
@@ -244,6 +250,13 @@ class Journal:
             self.degraded = False
             self._probe = None
             log.warning("the store is back; records from the spool: %d", taken)
+
+    def _tell_of_skipped(self) -> None:
+        skipped = 0 if self._spool is None else self._spool.skipped
+        if skipped > self._skipped:
+            log.error("records in the spool that could not be read, and are lost: %d", skipped - self._skipped)
+            self.lost += skipped - self._skipped
+            self._skipped = skipped
 
     async def _write(self, change: Change) -> None:
         try:
@@ -261,7 +274,7 @@ class Journal:
     async def _purge(self) -> None:
         try:
             count = await self._store.purge(self._clock.now() - self._keep_for)
-        except StoreError as error:
+        except OffhookError as error:
             log.warning("old calls could not be deleted: %s", error)
         else:
             if count:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from offhook.events import CallContext, Command, Finish, Message, Text
+from offhook.events import CallContext, Command, Finish, Message
 from offhook.observe.hooks import TurnDetails
 from offhook.turns.reply import Reply
 
@@ -129,7 +129,8 @@ class LiveTurn:
         self.agent = agent
         self.reply = Reply(clock)
         self.request_id = opening.request_id
-        self.received = self.started = self.ended_at = opening.received
+        self.received = self.ended_at = opening.received
+        self.started: float | None = None
         self.received_at = clock.now()
         self.asked = opening.asked
         self.grace = opening.grace
@@ -162,11 +163,6 @@ class LiveTurn:
         reply = self.reply
         ended = reply.finish is not None and reply.finish.reason in ("stop", "length", "tool_calls")
         return ended and any(type(event) is Command and event.name == "hangup" for event in reply.rare)
-
-    @property
-    def said_something(self) -> bool:
-        """Tell whether the reply holds text."""
-        return any(type(event) is Text for event in self.reply.events)
 
     def end(self, now: float, finish: Finish) -> None:
         """End a live turn at once, with its agent; one that has ended stays as it is."""
@@ -224,7 +220,7 @@ class LiveTurn:
             reason=finish.reason,
             error=finish.error,
             events=len(reply.events),
-            started=self.started - received,
+            started=since(self.started, received) or 0.0,
             first_useful=since(reply.first_useful, received),
             cancelled=since(self.cancelled_at, received),
             ended=ended - received,

@@ -198,7 +198,9 @@ def _align(rest: tuple[Message, ...], before: Transcript) -> _Found | None:
 
 def _by_users(rest: tuple[Message, ...], before: Transcript) -> _Found:
     """Give where a window without an assistant's words goes on: behind the caller's messages that are known."""
-    shown = undoubled(message for message in rest if message.role != "assistant")
+    told = [message for message in rest if message.role != "assistant"]
+    # What was said last is new, also where it is what was said before.
+    shown = (*undoubled(told[:-1]), *told[-1:])
     known, asked = _runs(before.messages), _runs(shown[:-1])
     count = _overlap([text for text, _ in known], [text for text, _ in asked])
     new = shown[asked[count - 1][1] + 1 :] if count else shown

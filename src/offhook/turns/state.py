@@ -36,6 +36,10 @@ def claim(
 ) -> tuple[CallState, Named]:
     """Name a request and, if it is to run, enter it under its ticket."""
     named = name(asked, state.known, now=now, lifetime=lifetime)
+    if named.answer == "join" and named.of is not None and asked.stream and not named.of.asked.stream:
+        # From now on it is somebody's speech, which a newer turn ends.
+        spoken = msgspec.structs.replace(named.of, asked=msgspec.structs.replace(named.of.asked, stream=True))
+        return CallState(tuple(spoken if one is named.of else one for one in state.known)), named
     if named.answer != "run":
         return state, named
     return _bounded([*state.known, Known(ticket=ticket, owner=owner, asked=asked)]), named
@@ -43,7 +47,12 @@ def claim(
 
 def end(state: CallState, endings: Iterable[Ending]) -> CallState:
     """Enter how replies ended; of one that is not known nothing is kept."""
-    by_ticket = {ending.ticket: ending for ending in endings}
+    by_ticket: dict[str, Ending] = {}
+    for ending in endings:
+        before = by_ticket.get(ending.ticket)
+        # One of its readers may have left without the end; what another has got stays delivered.
+        delivered = ending.delivered or (before is not None and before.delivered)
+        by_ticket[ending.ticket] = msgspec.structs.replace(ending, delivered=delivered)
     if not by_ticket:
         return state
     return CallState(tuple(_ended(one, by_ticket.get(one.ticket)) for one in state.known))
@@ -52,7 +61,8 @@ def end(state: CallState, endings: Iterable[Ending]) -> CallState:
 def _ended(known: Known, ending: Ending | None) -> Known:
     if ending is None:
         return known
-    return msgspec.structs.replace(known, reason=ending.reason, ended_at=ending.at, delivered=ending.delivered)
+    delivered = known.delivered or ending.delivered
+    return msgspec.structs.replace(known, reason=ending.reason, ended_at=ending.at, delivered=delivered)
 
 
 def _bounded(known: Sequence[Known]) -> CallState:

@@ -111,7 +111,8 @@ def name(asked: Asked, known: Iterable[Known], *, now: float, lifetime: float) -
     if twin is not None and (asked.turn is not None or (now - twin.ended_at <= UNDELIVERED and not twin.delivered)):
         which: Which = "retry"
     else:
-        which = _relation(asked, others)
+        # What is answered whole is nobody's speech, and no turn of the conversation.
+        which = _relation(asked, [one for one in others if one.asked.stream] if asked.stream else others)
     if not asked.stream:
         return Named(which if which in ("retry", "continuation") else "beside", "run")
     if which == "continuation":
@@ -121,7 +122,7 @@ def name(asked: Asked, known: Iterable[Known], *, now: float, lifetime: float) -
 
 
 def _twin(asked: Asked, others: Sequence[Known]) -> Known | None:
-    """Give the request with the same turn and messages: a live one, else the last."""
+    """Give the request with the same turn and messages: a live one, else the last that has ended."""
     twins = [one for one in others if one.asked.digest == asked.digest and one.asked.turn == asked.turn]
     live = [one for one in twins if one.reason is None]
     return next(reversed(live or twins), None)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
+from offhook.cli.main import app
 from offhook.cli.records import moment_of, seconds_of
 from offhook.errors import SetupError, UnknownCall
 from offhook.store.base import CallRecord, TurnRecord
@@ -89,6 +91,16 @@ def test_the_list_can_be_cut(data: Path) -> None:
     assert ids("list", "--since", begun.isoformat()) == ["c1", "c2"]
     assert ids("list", "--since", begun.astimezone().replace(tzinfo=None).isoformat()) == ["c1", "c2"]
     assert said("calls", "--since", "5m") == f"No calls are recorded in {data}/offhook.db since 5m.\n"
+
+
+def test_a_limit_is_a_number_of_calls(data: Path) -> None:
+    """A limit that no list has is refused with exit code 2, one that it may have is not."""
+    keep(data, call(data, ID), PLAIN)
+    for limit in ("-1", "1000001", "9" * 23):
+        result = CliRunner().invoke(app, ["calls", "--limit", limit])
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "--limit" in result.stderr
+    assert ids("--limit", "1000000") == [ID]
 
 
 def test_lengths_of_time_and_moments() -> None:
@@ -289,6 +301,7 @@ def test_exit_codes(data: Path, tmp_path: Path) -> None:
         (["show", "nobody"], 1, "There is no call 'nobody'"),
         (["delete", ID], 2, "Nobody can be asked here"),
         (["--store", "none"], 2, "A server with the store 'none'"),
+        (["--store", f"sqlite:///{tmp_path}"], 2, f"The database {tmp_path} cannot be used: it is a directory"),
     ):
         done = process(*arguments, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (code, "")

@@ -6,14 +6,16 @@ import json
 import os
 import pty
 import signal
+import sqlite3
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from offhook.errors import UnknownCall
+from offhook.errors import StoreError, UnknownCall
+from offhook.store.sqlite import Database
 from offhook.testing import live_server
 from offhook.turns.spool import SpoolFiles
 from tests.cli.kept import CALLEE, CALLER, FULL, HOUR, PLAIN, alone, call, ids, keep, listed, ran, refused, said
@@ -50,9 +52,9 @@ def test_a_call_is_deleted(data: Path) -> None:
 
 def test_all_calls_of_a_number_are_deleted(data: Path) -> None:
     """A number is found as caller and as callee, however it is written; a number without calls is no error."""
-    keep(data, call(data, "from"), FULL)
+    keep(data, call(data, "from", ago=5 * HOUR), FULL)
     marked = call(data, "x").caller_mark
-    keep(data, call(data, "to", caller="1", callee_mark=marked), PLAIN)
+    keep(data, call(data, "to", ago=5 * HOUR, caller="1", callee_mark=marked), PLAIN)
     keep(data, call(data, "other", caller=CALLEE), PLAIN)
     number = f"{CALLER[:3]}-{CALLER[3:7]} {CALLER[7:]}"
     found = listed("calls", "delete", "--number", number, "--yes")
@@ -131,6 +133,59 @@ def test_what_waits_in_the_spool_comes_back(data: Path) -> None:
     spool.close()
 
 
+def test_a_call_that_may_be_live_is_told(data: Path) -> None:
+    """A call that was active just now and has not ended is told by id and by number, and no other one is."""
+    for id, caller, more in (("over", "1", {"ended_at": 1.0}), ("old", "2", {}), ("live", "3", {}), ("b", "3", {})):
+        keep(data, call(data, id, ago=5 * HOUR if id == "old" else 60, caller=f"1380000000{caller}", **more), PLAIN)
+    keep(data, call(data, "too", caller="0", callee_mark=call(data, "x", caller="13800000004").caller_mark), PLAIN)
+    for number in ("13800000001", "13800000002"):
+        assert said("calls", "delete", "--number", number, "--yes") == "1 call was deleted.\n"
+    live = "The call may still be live: what is said in it from now on is recorded again.\n"
+    assert ran("calls", "delete", "b", "--yes").stderr == live
+    for number in ("13800000003", "13800000004"):
+        assert ran("calls", "delete", "--number", number, "--yes").stderr == live
+    for id in ("d", "e"):
+        keep(data, call(data, id), PLAIN)
+    result = ran("calls", "delete", "--number", CALLER, "--yes", "--json")
+    assert json.loads(result.stdout)["deleted"] == 2
+    assert result.stderr == "2 calls may still be live: what is said in them from now on is recorded again.\n"
+
+
+def left_over(data: Path) -> str:
+    """Give what is said where words may have stayed."""
+    return (
+        f"The words of what was deleted may still stand in {data}/offhook.db, or the log beside it: the file was in "
+        "use, or could not be written anew. They go with the next deletion while it is free.\n"
+    )
+
+
+def test_words_that_somebody_reads_are_told(data: Path) -> None:
+    """While somebody reads the calls are deleted, and it is said that their words may still be there."""
+    for id in (ID, "by number", "old"):
+        keep(data, call(data, id, ago=5 * HOUR, caller="1" if id == ID else CALLER), PLAIN)
+    with closing(sqlite3.connect(data / "offhook.db", isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM turns").fetchone()
+        for what, count in ((["calls", "delete", ID, "--yes"], 1), (["db", "purge", "--older-than", "1h"], 2)):
+            result = ran(*what, "--json")
+            assert (json.loads(result.stdout)["deleted"], result.stderr) == (count, left_over(data))
+    keep(data, call(data, ID, ago=5 * HOUR), PLAIN)
+    assert said("calls", "delete", "--number", CALLER, "--yes") == "1 call was deleted.\n"
+
+
+def test_a_wipe_that_fails_is_told(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file cannot be written anew it is said how many calls are gone, and that words may have stayed."""
+
+    def full(database: Database) -> None:
+        raise StoreError("The disk is full.")
+
+    keep(data, call(data, ID, ago=5 * HOUR), PLAIN)
+    monkeypatch.setattr(Database, "rewrite", full)
+    result = ran("calls", "delete", "--number", CALLER, "--yes")
+    assert (result.stdout, result.stderr) == ("1 call was deleted.\n", left_over(data))
+    assert ids() == []
+
+
 # --- a server that runs -------------------------------------------------------------------------------------------
 
 
@@ -163,5 +218,7 @@ def test_the_calls_of_a_live_server(data: Path) -> None:
             assert [turn["said"] for turn in json.loads(said("calls", "show", one["id"], "--json"))["turns"]] == [
                 "again"
             ]
-        assert said("calls", "delete", "--number", CALLEE, "--yes") == "1 call was deleted.\n"
+        result = ran("calls", "delete", "--number", CALLEE, "--yes")
+        assert result.stdout == "1 call was deleted.\n"
+        assert result.stderr.startswith("The call may still be live")
     assert listed("calls") == []

@@ -23,11 +23,17 @@ async def found(store: Store, call_id: str = "call-1") -> StoredCall:
     return stored
 
 
-async def merged(store: Store, *changes: CallRecord) -> CallRecord:
+async def begin(store: Store, call: CallRecord) -> None:
+    """Write a call with one turn: alone it would change nothing."""
+    await store.write(TurnKept(call=call, turn=turn(f"turn of {call.id}", call.id)))
+
+
+async def merged(store: Store, first: CallRecord, *changes: CallRecord) -> CallRecord:
     """Give what becomes of a call after changes to it."""
+    await begin(store, first)
     for change in changes:
         await store.write(change)
-    return (await found(store, changes[0].id)).call
+    return (await found(store, first.id)).call
 
 
 # --- writing and finding ------------------------------------------------------------------------------------------
@@ -60,16 +66,45 @@ async def test_what_is_not_here_is_none(store: Store) -> None:
 
 
 async def test_a_call_alone_is_a_change(store: Store) -> None:
-    """A call may be written before any turn of it."""
+    """A call that is there is changed also without a turn."""
+    await store.write(kept())
     await store.write(call(state="{}"))
-    assert await store.find("call-1") == StoredCall(call=call(state="{}"))
+    assert await store.find("call-1") == StoredCall(call=call(state="{}"), turns=(turn(),))
 
 
-async def test_turns_stand_in_the_order_in_which_they_were_received(store: Store) -> None:
-    """Turns are ordered by when they were received, and then by when they were written."""
+async def test_a_call_alone_begins_nothing(store: Store) -> None:
+    """A call that is not there is not made by a change without a turn, which leaves nothing behind."""
+    await store.write(call(state="early", last_at=NOW + 9, ended_at=NOW + 9, ended_by="idle"))
+    assert (await store.find("call-1"), await store.recent("call-1"), await store.calls()) == (None, None, [])
+    await store.write(kept())
+    assert await store.find("call-1") == StoredCall(call=call(), turns=(turn(),))
+
+
+async def test_a_call_alone_begins_nothing_among_others(store: Store) -> None:
+    """Changes that wait together are taken in their order: what came before the first turn changed nothing."""
+    alone = [call(id, state="alone", room="alone", last_at=NOW + 1) for id in ("early", "late", "never")]
+    changes: list[Change] = [alone[0], kept("turn-1", "early"), kept("turn-2", "late"), alone[1], alone[2]]
+    await asyncio.gather(*map(store.write, changes))
+    assert (await found(store, "early")).call == call("early")
+    assert (await found(store, "late")).call == alone[1]
+    assert await store.find("never") is None
+
+
+async def test_a_deleted_call_does_not_come_back_when_it_ends(store: Store) -> None:
+    """The end of a call that was deleted meanwhile, which the server notes later, brings nothing of it back."""
+    await store.write(TurnKept(call=FULL_CALL, turn=FULL_TURN))
+    assert await store.delete(FULL_CALL.id) == 1
+    await store.write(replace(FULL_CALL, last_at=NOW + 900, ended_at=NOW + 900, ended_by="idle"))
+    assert await store.find(FULL_CALL.id) is None
+    assert await store.calls() == []
+
+
+async def test_turns_stand_in_the_order_in_which_they_were_written(store: Store) -> None:
+    """Turns come back in the order of writing, also where the wall clock was stepped back between them."""
     for uid, at in (("c", 3.0), ("a", 1.0), ("z", 2.0), ("b", 2.0)):
         await store.write(kept(uid, received_at=NOW + at))
-    assert [turn.uid for turn in (await found(store)).turns] == ["a", "z", "b", "c"]
+    await asyncio.gather(*(store.write(kept(uid, received_at=NOW - 3600)) for uid in ("y", "x")))
+    assert [turn.uid for turn in (await found(store)).turns] == ["c", "a", "z", "b", "y", "x"]
 
 
 async def test_calls_do_not_mix(store: Store) -> None:
@@ -212,15 +247,15 @@ async def test_calls_are_listed_newest_first(store: Store) -> None:
     for number, reason in enumerate(["stop", "failed", "cancelled", "failed"]):
         of = call(f"call-{number % 3}", last_at=NOW + number)
         await store.write(TurnKept(call=of, turn=turn(f"turn-{number}", of.id, reason=reason)))
-    await store.write(call("silent", last_at=NOW))
-    expected = [("call-0", 2, 1), ("call-2", 1, 0), ("call-1", 1, 1), ("silent", 0, 0)]
+    await begin(store, call("same", last_at=NOW + 1))
+    expected = [("call-0", 2, 1), ("call-2", 1, 0), ("same", 1, 0), ("call-1", 1, 1)]
     assert [(item.call.id, item.turns, item.failed) for item in await store.calls()] == expected
-    assert (await store.calls())[3] == CallSummary(call=call("silent", last_at=NOW), turns=0, failed=0)
+    assert (await store.calls())[2] == CallSummary(call=call("same", last_at=NOW + 1), turns=1, failed=0)
 
 
 async def test_a_list_has_a_limit_and_a_begin(store: Store) -> None:
     """A list has no more calls than asked for, and none that was not active after ``since``."""
-    await asyncio.gather(*(store.write(call(f"{number:02}", last_at=float(number))) for number in range(60)))
+    await asyncio.gather(*(begin(store, call(f"{number:02}", last_at=float(number))) for number in range(60)))
     assert [item.call.id for item in await store.calls(limit=2)] == ["59", "58"]
     assert [item.call.id for item in await store.calls(since=57.0)] == ["59", "58"]
     assert len(await store.calls()) == 50
@@ -256,7 +291,7 @@ async def test_the_calls_of_a_number_are_deleted(store: Store) -> None:
     """Calls go by the mark of their number, be it the caller's or the callee's."""
     marks = {"in": ("m", None), "out": (None, "m"), "self": ("m", "m"), "other": ("n", "o"), "unknown": (None, None)}
     for id, (caller_mark, callee_mark) in marks.items():
-        await store.write(call(id, caller_mark=caller_mark, callee_mark=callee_mark))
+        await begin(store, call(id, caller_mark=caller_mark, callee_mark=callee_mark))
     assert sorted(await store.delete_number("m")) == ["in", "out", "self"]
     assert await store.delete_number("m") == []
     assert sorted(item.call.id for item in await store.calls()) == ["other", "unknown"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from offhook.errors import SetupError, StoreError, UnfitRecord
-from offhook.store.base import CallRecord, TurnKept
+from offhook.store.base import TurnKept
 from offhook.store.sqlite import Database
 from tests.store.samples import NOW, call, kept, turn
 
@@ -198,6 +198,14 @@ async def test_a_folder_that_cannot_be_written(make: MakeSqlite, file: Path) -> 
     assert (await refusal(make)).startswith(f"SetupError: The database {file} cannot be used: ")
 
 
+async def test_a_folder_in_its_place(make: MakeSqlite, file: Path) -> None:
+    """Starting on a path that is a folder is a wrong setting, and no outage that may pass."""
+    os.makedirs(file)
+    assert await refusal(make) == (
+        f"SetupError: The database {file} cannot be used: it is a directory. Name another with --store or --data-dir."
+    )
+
+
 async def test_a_file_of_a_newer_version_is_refused(make: MakeSqlite, file: Path) -> None:
     """Starting on a database of a newer version says so and what to do, and leaves it as it was."""
     store = make()
@@ -280,7 +288,7 @@ async def test_recent_calls_are_known_after_a_restart(make: MakeSqlite, now: Clo
     store = make()
     await store.start()
     for id, at, named in (("new", NOW - 3599, True), ("old", NOW - 3601, True), ("unnamed", NOW, False)):
-        await store.write(call(id, last_at=at, named=named))
+        await store.write(TurnKept(call=call(id, last_at=at, named=named), turn=turn(f"turn of {id}", id)))
     await store.close()
     await store.start()
     assert await store.recent("new") == await store.find("new") is not None
@@ -361,5 +369,5 @@ async def test_a_foreign_key_error_is_none_of_the_database(sqlite: SqlStore) -> 
     """A refused change leaves the connection as it was: the next one needs no new file."""
     with pytest.raises(StoreError, match="TurnKept cannot be kept"):
         await sqlite.write(TurnKept(call=call(), turn=turn(call_id="another")))
-    await sqlite.write(CallRecord(id="next", platform="plain", begun_at=0.0, last_at=0.0))
+    await sqlite.write(kept("turn-2", "next"))
     assert [item.call.id for item in await sqlite.calls()] == ["next"]

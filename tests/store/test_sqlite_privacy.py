@@ -7,11 +7,14 @@ import random
 import sqlite3
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from offhook.errors import StoreError
 from offhook.store.base import EventRecord, TurnKept
+from offhook.store.sqlite import Database
 from tests.store.samples import NOW, call, files_holding, kept, turn
 from tests.store.test_sqlite import run_child
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from offhook.store.sql import SqlStore
+    from tests.store.conftest import MakeSqlite
 
 CALLS = 12
 
@@ -88,6 +92,75 @@ async def test_words_that_somebody_reads_go_when_he_is_done(sqlite: SqlStore, fi
         assert await asyncio.to_thread(files_holding, file.parent, words(0)) != []
     await sqlite.write(kept("next"))
     assert await asyncio.to_thread(files_holding, file.parent, words(0)) == []
+
+
+async def test_a_log_that_cannot_be_emptied_keeps_nobody_waiting(make: MakeSqlite, file: Path) -> None:
+    """While another connection reads, a purge and the changes after it do not wait for the log, and it is told."""
+    store = make(lock_wait=3600)
+    await store.start()
+    await store.write(kept(sent=words(0)))
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        assert other.execute("SELECT count(*) FROM turns").fetchone() == (1,)
+        assert await store.purge(NOW + 1) == 1
+        await store.write(kept("next"))
+        assert not store.wiped
+    await store.write(kept("last"))
+    assert store.wiped
+    await store.close()
+
+
+def test_a_lock_is_waited_for_after_the_log_was_not(file: Path) -> None:
+    """The checkpoint that does not wait leaves the connection's waiting time as it was."""
+    database = Database(file, lock_wait=3600)
+    database.open()
+    seen: list[str] = []
+    assert database._connection is not None
+    database._connection.set_trace_callback(seen.append)
+    database.forget()
+    assert seen == ["PRAGMA busy_timeout=0", "PRAGMA wal_checkpoint(TRUNCATE)", "PRAGMA busy_timeout=3600000"]
+    database.close()
+
+
+class NotWiping(sqlite3.Connection):
+    """A connection of a SQLite that was built without wiping what is deleted."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.execute("PRAGMA secure_delete=OFF")
+
+
+async def test_purged_words_are_wiped_where_they_stood(
+    make: MakeSqlite, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A purge wipes the words of a call among others in the file itself, also if SQLite was built not to do so."""
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=NotWiping))
+    store = make()
+    await store.start()
+    await store.write(TurnKept(call=call("old", last_at=NOW - 9), turn=turn("old", "old", sent=words(0) * 2000)))
+    await store.write(kept("new", "new", sent=words(1)))
+    assert await store.purge(NOW - 1) == 1
+    await store.close()
+    assert await asyncio.to_thread(files_holding, file.parent, words(0)) == []
+    assert await asyncio.to_thread(files_holding, file.parent, words(1)) == ["offhook.db"]
+
+
+async def test_a_wipe_that_fails_hides_no_deletion(sqlite: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file cannot be written anew the calls are deleted, and it is told that they are not wiped."""
+
+    def full(database: Database) -> None:
+        raise StoreError("The disk is full.")
+
+    for id, mark in (("1", "m"), ("2", "n")):
+        await sqlite.write(TurnKept(call=call(id, caller_mark=mark), turn=turn(id, id)))
+    assert sqlite.wiped
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "rewrite", full)
+        assert await sqlite.delete("1") == 1
+        assert not sqlite.wiped
+    assert await sqlite.delete_number("n") == ["2"]
+    assert sqlite.wiped
+    assert await sqlite.calls() == []
 
 
 def test_the_look_into_files_can_fail(tmp_path: Path) -> None:

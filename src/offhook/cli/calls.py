@@ -21,6 +21,8 @@ from offhook.store.numbers import FILE, mark, masked, number_secret
 
 # As many as any database counts to.
 _ALL = 2**31 - 2
+# As many as a list may be asked for by number.
+_MOST = 1_000_000
 # So many ids are named where the beginning of one fits several.
 _NAMED = 5
 
@@ -57,7 +59,7 @@ Examples:
 
 @calls.command("list")
 def list_calls(
-    limit: Annotated[int, typer.Option(min=0, help="How many calls to list; 0 for all.")] = 50,
+    limit: Annotated[int, typer.Option(min=0, max=_MOST, help="How many calls to list; 0 for all.")] = 50,
     since: Annotated[
         str | None,
         typer.Option(
@@ -97,7 +99,7 @@ def list_calls(
         out = console()
         out.print(table_of(found, width=out.width))
         if more:
-            typer.echo(f"There are more; offhook calls --limit {limit * 2} lists them, 0 lists all.")
+            typer.echo(f"There are more; offhook calls --limit {min(limit * 2, _MOST)} lists them, 0 lists all.")
 
 
 @calls.command()
@@ -169,9 +171,7 @@ def _delete_call(place: Place, id: str, yes: bool) -> list[str]:
     if not yes and not confirmed(f"Delete the call {call.id!r} from {local(call.begun_at)}?"):
         _nothing_deleted()
     count = asyncio.run(with_store(place, lambda opened: opened.delete(call.id)))
-    now = SystemClock().now()
-    if call.ended_at is None and call.last_at > now - place.settings.call_idle:
-        sys.stderr.write("The call may still be live: what is said in it from now on is recorded again.\n")
+    _tell_of_live(int(call.ended_at is None and call.last_at > _live_since(place)))
     return [call.id] * count
 
 
@@ -188,7 +188,27 @@ def _delete_number(place: Place, number: str, yes: bool) -> list[str]:
     sign = mark(number_secret(folder), number)
     if not yes and not confirmed(f"Delete every call from and to the number {masked(number)}?"):
         _nothing_deleted()
-    return asyncio.run(with_store(place, lambda opened: opened.delete_number(sign)))
+
+    async def work(opened: Store) -> tuple[set[str], list[str]]:
+        active = (one.call for one in await opened.calls(limit=_ALL, since=_live_since(place)))
+        live = {call.id for call in active if call.ended_at is None and sign in (call.caller_mark, call.callee_mark)}
+        return live, await opened.delete_number(sign)
+
+    live, deleted = asyncio.run(with_store(place, work))
+    _tell_of_live(len(live.intersection(deleted)))
+    return deleted
+
+
+def _live_since(place: Place) -> float:
+    """Give when a call that goes on was active last, at the earliest."""
+    return SystemClock().now() - place.settings.call_idle
+
+
+def _tell_of_live(count: int) -> None:
+    if count == 1:
+        sys.stderr.write("The call may still be live: what is said in it from now on is recorded again.\n")
+    elif count:
+        sys.stderr.write(f"{count} calls may still be live: what is said in them from now on is recorded again.\n")
 
 
 def _nothing_deleted() -> None:

@@ -76,8 +76,9 @@ def place_of(*, config: str | None, data_dir: str | None, store: str | None) -> 
 
 
 async def with_store(place: Place, work: Callable[[Store], Awaitable[Result]]) -> Result:
-    """Open the store, give what ``work`` makes of it, and let go of it. Raises StoreError, and SetupError for a file
-    of another program or of a newer version.
+    """Open the store, give what ``work`` makes of it, and let go of it; say so where words that it deleted may stay.
+
+    Raises StoreError, and SetupError for a file of another program or of a newer version.
     """
     settings = place.settings
     store = make_store(
@@ -86,9 +87,19 @@ async def with_store(place: Place, work: Callable[[Store], Awaitable[Result]]) -
     assert store is not None
     await store.start()
     try:
-        return await work(store)
+        result = await work(store)
     finally:
         await store.close()
+    # Loaded only here: other commands share this module.
+    from offhook.store.sql import SqlStore
+
+    # Asked afterwards: closing it may have done what was not possible before.
+    if isinstance(store, SqlStore) and not store.wiped:
+        sys.stderr.write(
+            f"The words of what was deleted may still stand in {place.path}, or the log beside it: the file was in "
+            "use, or could not be written anew. They go with the next deletion while it is free.\n"
+        )
+    return result
 
 
 def seconds_of(text: str, option: str) -> float:

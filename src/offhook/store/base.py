@@ -20,6 +20,8 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, tag="call"):
     ``caller`` and ``callee`` are what may be shown of the numbers (``***4567``), ``caller_mark`` and ``callee_mark``
     their HMAC (see ``numbers.py``); the numbers themselves are not kept. ``state`` is the agent's own, a JSON text.
     ``named`` tells that the platform named the call; otherwise ``id`` was made here for one turn.
+
+    Alone it only changes a call that is there: one that was deleted, or never had a turn, does not begin by it.
     """
 
     id: str
@@ -95,7 +97,7 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TurnKept(msgspec.Struct, frozen=True, kw_only=True, tag="turn"):
-    """A change: a turn ended, and this is its call."""
+    """A change: a turn ended, and this is its call; the only one that brings a call into the store."""
 
     call: CallRecord
     turn: TurnRecord
@@ -108,12 +110,12 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True, tag="heard"):
     heard: int
 
 
-# Of a CallRecord alone: its state changed, or it ended.
+# Of a CallRecord alone: its state changed, or it ended. A call that is not there, deleted maybe, is not made by it.
 Change: TypeAlias = TurnKept | Heard | CallRecord
 
 
 class StoredCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A call with its turns, in the order in which they were received."""
+    """A call with its turns, in the order in which they were written."""
 
     call: CallRecord
     turns: tuple[TurnRecord, ...] = ()

@@ -45,10 +45,13 @@ class MemoryStore:
         if isinstance(change, Heard):
             self._heard(change)
         else:
-            self._keep(change.call if isinstance(change, TurnKept) else change)
-            if isinstance(change, TurnKept) and change.turn.uid not in self._homes:
-                self._homes[change.turn.uid] = change.call.id
-                self._turns[change.call.id][change.turn.uid] = change.turn
+            if isinstance(change, TurnKept):
+                self._keep(change.call)
+                if change.turn.uid not in self._homes:
+                    self._homes[change.turn.uid] = change.call.id
+                    self._turns[change.call.id][change.turn.uid] = change.turn
+            elif change.id in self._calls:
+                self._keep(change)
             while len(self._calls) > self._most_calls:
                 self._forget(next(iter(self._calls)))
         future.set_result(None)
@@ -80,8 +83,7 @@ class MemoryStore:
         call = self._calls.get(call_id)
         if call is None:
             return None
-        turns = sorted(self._turns[call_id].values(), key=lambda turn: turn.received_at)
-        return StoredCall(call=call, turns=tuple(turns))
+        return StoredCall(call=call, turns=tuple(self._turns[call_id].values()))
 
     async def recent(self, call_id: str) -> StoredCall | None:
         """Give a call as ``find`` does: all that is here may go on."""

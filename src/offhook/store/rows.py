@@ -49,7 +49,7 @@ class Rows:
 
     def _take(self, change: Change) -> None:
         if isinstance(change, TurnKept):
-            self.calls.append(_call_row(change.call))
+            self.calls.append((*_call_row(change.call), True, change.call.id))
             self.turns.append(_turn_row(change.turn, self.encode))
             uid = change.turn.uid
             self.events.extend(
@@ -57,7 +57,7 @@ class Rows:
                 for position, event in enumerate(change.turn.events)
             )
         elif isinstance(change, CallRecord):
-            self.calls.append(_call_row(change))
+            self.calls.append((*_call_row(change), False, change.id))
         else:
             self.heard.append((change.heard, change.uid))
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from offhook.errors import StoreError
 from offhook.store import sqlite_texts as sql
 from offhook.store.base import CallRecord, TurnKept
+from offhook.store.reader import Reader
 from offhook.store.rows import call_id as clean
 from offhook.store.rows import stored_call, summary_of
 from offhook.store.sqlite import Database
-from offhook.store.writer import CLOSED, Writer
+from offhook.store.writer import Writer
 
 if TYPE_CHECKING:
+    import asyncio
     import sqlite3
     from collections.abc import Callable
     from pathlib import Path
@@ -49,7 +49,8 @@ class SqlStore:
         self._writer = Writer(self._database, close_wait=close_wait)
         self._now = now
         self._recent_for = recent_for
-        self._readers: ThreadPoolExecutor | None = None
+        self._reader = Reader()
+        self._left_over = False
         # When each call that may go on was last active; those that no longer may are dropped now and then.
         self._recent: dict[str, float] = {}
         self._most_recent = 1000
@@ -61,7 +62,7 @@ class SqlStore:
         this program or to another.
         """
         await self._writer.start()
-        self._readers = ThreadPoolExecutor(1, thread_name_prefix="offhook store reader")
+        self._reader.start()
         since = self._now() - self._recent_for
         try:
             rows = await self._read(lambda connection: connection.execute(sql.RECENT, (since,)).fetchall())
@@ -73,9 +74,7 @@ class SqlStore:
     async def close(self) -> None:
         """Commit what was written, within a few seconds, and let go."""
         await self._writer.close()
-        readers, self._readers = self._readers, None
-        if readers is not None:
-            readers.shutdown(wait=False)
+        self._reader.close()
 
     def write(self, change: Change) -> asyncio.Future[None]:
         """Take a change; the future is done when it is committed, or holds StoreError."""
@@ -120,20 +119,34 @@ class SqlStore:
     async def delete(self, call_id: str) -> int:
         """Delete a call and all that belongs to it, and wipe what it left; give how many that were (0 or 1).
 
-        The file is written anew, which takes a second for some 100 MB; what is written meanwhile waits.
+        The file is written anew, which takes a second for some 100 MB; what is written meanwhile waits. Where that
+        cannot be done the call is deleted all the same, see ``wiped``.
         """
         id = clean(call_id)
         count = await self._writer.do(lambda: self._database.delete(id))
         if count:
-            await self._writer.do(self._database.rewrite)
+            await self._wipe()
         return count
 
     async def delete_number(self, mark: str) -> list[str]:
         """Delete the calls of a number by its mark, caller or callee, as ``delete`` does; give their ids."""
         ids = await self._delete_all(sql.OF_NUMBER, mark, mark)
         if ids:
-            await self._writer.do(self._database.rewrite)
+            await self._wipe()
         return ids
+
+    async def _wipe(self) -> None:
+        try:
+            await self._writer.do(self._database.rewrite)
+        except StoreError:
+            self._left_over = True
+        else:
+            self._left_over = False
+
+    @property
+    def wiped(self) -> bool:
+        """Tell whether the words of what was deleted are gone: the file may not have been free for that."""
+        return not (self._left_over or self._database.to_forget)
 
     async def purge(self, before: float) -> int:
         """Delete the calls that were last active before then; give how many.
@@ -154,6 +167,4 @@ class SqlStore:
         return ids
 
     async def _read(self, ask: Callable[[sqlite3.Connection], Result]) -> Result:
-        if self._readers is None:
-            raise StoreError(CLOSED)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._database.read, ask)
+        return await self._reader.do(lambda: self._database.read(ask))

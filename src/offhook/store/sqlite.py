@@ -49,7 +49,8 @@ class Database:
         self._files: tuple[Identity, ...] | None = None
         # Held while something is read: files that were taken away are let go of by all connections at once.
         self._reading = threading.Lock()
-        self._to_forget = False
+        # Whether the log still holds what was deleted.
+        self.to_forget = False
 
     # --- opening and closing --------------------------------------------------------------------------------------
 
@@ -61,6 +62,10 @@ class Database:
         """
         self.path = self.path.absolute()
         self._names = (str(self.path), *map(str, self._beside()))
+        if self.path.is_dir():
+            raise SetupError(
+                f"The database {self.path} cannot be used: it is a directory. Name another with --store or --data-dir."
+            )
         try:
             self._open()
         except StoreError as error:
@@ -114,7 +119,7 @@ class Database:
 
     def close(self) -> None:
         """Let go of the file; SQLite then puts all that was written into it."""
-        if self._to_forget and self._connection is not None:
+        if self.to_forget and self._connection is not None:
             with suppress(StoreError):
                 self.forget()
         self._let_go()
@@ -201,7 +206,7 @@ class Database:
             raise
         except Exception:
             outcome = self.transact(lambda connection: [put_alone(connection, change) for change in changes])
-        if self._to_forget:
+        if self.to_forget:
             self.forget()
         return outcome
 
@@ -219,14 +224,14 @@ class Database:
 
         return self.transact(work)
 
-    def forget(self) -> None:
+    def forget(self, *, wait: bool = False) -> None:
         """Empty the log, in which deleted rows still stand; while somebody reads from it, that is put off.
 
-        Raises StoreError when the database is to blame.
+        With ``wait`` only after ``lock_wait``. Raises StoreError when the database is to blame.
         """
-        self._to_forget = True
-        (busy, *_) = self._outside("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._to_forget = bool(busy)
+        self.to_forget = True
+        (busy, *_) = self._outside("PRAGMA wal_checkpoint(TRUNCATE)", wait=wait)
+        self.to_forget = bool(busy)
 
     def rewrite(self) -> None:
         """Write the whole file anew, without what deleted rows have left in it, and empty the log.
@@ -234,14 +239,21 @@ class Database:
         With secure_delete SQLite wipes a row where it stands, but not the places where it stood before its page was
         split or joined with another. Raises StoreError when the database is to blame.
         """
-        self._outside("VACUUM")
-        self.forget()
+        try:
+            self._outside("VACUUM")
+        finally:
+            self.forget(wait=True)
 
-    def _outside(self, text: str) -> tuple[Any, ...]:
-        """Do what is not done within a transaction."""
+    def _outside(self, text: str, *, wait: bool = True) -> tuple[Any, ...]:
+        """Do what is not done within a transaction; without ``wait`` no lock is waited for."""
         connection = self._open()
         try:
-            return tuple(connection.execute(text).fetchone() or ())
+            if wait:
+                return tuple(connection.execute(text).fetchone() or ())
+            connection.execute("PRAGMA busy_timeout=0")
+            row = connection.execute(text).fetchone()
+            connection.execute(f"PRAGMA busy_timeout={round(self._lock_wait * 1000)}")
+            return tuple(row or ())
         except sqlite3.Error as error:
             self._let_go()
             raise store_error(self.path, error) from None

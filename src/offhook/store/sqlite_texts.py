@@ -43,10 +43,12 @@ CREATE TABLE alembic_version ( version_num VARCHAR(32) NOT NULL, CONSTRAINT alem
 
 PUT_CALL = """
 INSERT INTO calls (id, platform, begun_at, last_at, named, room, caller, callee, caller_mark, callee_mark,
-user_data, state, ended_at, ended_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE
-SET platform = CASE WHEN (excluded.last_at >= calls.last_at) THEN excluded.platform ELSE calls.platform END,
-begun_at = CASE WHEN (excluded.begun_at < calls.begun_at) THEN excluded.begun_at ELSE calls.begun_at END, last_at =
-CASE WHEN (excluded.last_at >= calls.last_at) THEN excluded.last_at ELSE calls.last_at END, named = CASE WHEN
+user_data, state, ended_at, ended_by) SELECT ? AS anon_1, ? AS anon_2, ? AS anon_3, ? AS anon_4, ? AS anon_5, ? AS
+anon_6, ? AS anon_7, ? AS anon_8, ? AS anon_9, ? AS anon_10, ? AS anon_11, ? AS anon_12, ? AS anon_13, ? AS anon_14
+WHERE ? = 1 OR (EXISTS (SELECT * FROM calls WHERE calls.id = ?)) ON CONFLICT (id) DO UPDATE SET platform = CASE WHEN
+(excluded.last_at >= calls.last_at) THEN excluded.platform ELSE calls.platform END, begun_at = CASE WHEN
+(excluded.begun_at < calls.begun_at) THEN excluded.begun_at ELSE calls.begun_at END, last_at = CASE WHEN
+(excluded.last_at >= calls.last_at) THEN excluded.last_at ELSE calls.last_at END, named = CASE WHEN
 (excluded.last_at >= calls.last_at) THEN excluded.named ELSE calls.named END, room = CASE WHEN (excluded.last_at >=
 calls.last_at) THEN coalesce(excluded.room, calls.room) ELSE coalesce(calls.room, excluded.room) END, caller = CASE
 WHEN (excluded.last_at >= calls.last_at) THEN coalesce(excluded.caller, calls.caller) ELSE coalesce(calls.caller,
@@ -88,7 +90,7 @@ SELECT turns.uid, turns.call_id, turns.model, turns.turn_id, turns.request_id, t
 turns.digest, turns.spoken, turns.stream, turns.memory, turns.prompt, turns.generated, turns.sent, turns.map,
 turns.heard, turns.reason, turns.error, turns.prompt_tokens, turns.completion_tokens, turns.received_at,
 turns.started, turns.first_useful, turns.first_byte, turns.cancelled, turns.ended FROM turns WHERE turns.call_id = ?
-ORDER BY turns.received_at, turns.id
+ORDER BY turns.id
 """
 
 EVENTS = """

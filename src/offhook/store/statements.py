@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    Boolean,
     Column,
     MetaData,
     PrimaryKeyConstraint,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     func,
     literal_column,
     or_,
@@ -61,11 +63,15 @@ version = Table(
 
 
 def upsert_call(insert: Callable[..., Any]) -> Any:
-    """Give the statement that takes a call's row: added, or merged with the one that is there.
+    """Give the statement that takes a call's row: merged with the one that is there, or added where it may be.
 
-    The newer of two changes wins, by ``last_at``; one that comes late only fills in what is not known.
+    The newer of two changes wins, by ``last_at``; one that comes late only fills in what is not known. After the
+    columns come whether it may be added, and the id once more. One statement does both, so that a batch of them stays
+    in its order.
     """
-    statement = insert(calls).values({column.name: bindparam(column.name) for column in calls.c})
+    row = select(*(bindparam(column.name, type_=column.type) for column in calls.c))
+    allowed = or_(bindparam("adds", type_=Boolean), exists().where(calls.c.id == bindparam("of")))
+    statement = insert(calls).from_select([column.name for column in calls.c], row.where(allowed))
     new, old = statement.excluded, calls.c
     newer = new.last_at >= old.last_at
 
@@ -104,7 +110,8 @@ def statements(insert: Callable[..., Any]) -> dict[str, ClauseElement]:
         "SET_HEARD": update(turns).values(heard=bindparam("heard")).where(turns.c.uid == bindparam("of")),
         "CALL": select(calls).where(calls.c.id == bindparam("id")),
         "TURNS": (
-            select(*turn_columns).where(turns.c.call_id == bindparam("id")).order_by(turns.c.received_at, turns.c.id)
+            # Not by the time: a wall clock may be stepped back.
+            select(*turn_columns).where(turns.c.call_id == bindparam("id")).order_by(turns.c.id)
         ),
         "EVENTS": (
             select(events)

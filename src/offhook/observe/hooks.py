@@ -12,8 +12,9 @@ class TurnDetails(msgspec.Struct, frozen=True):
 
     ``which`` tells what its request was to the call's others (``turns/which.py``), ``memory`` where its history came
     from: ``window``, or ``first``, ``aligned`` and ``missed`` where the call remembers. ``reason`` is the
-    finish reason of the reply; ``error`` what it failed with. ``cancelled`` is when the cancel came in, ``ended`` when
-    the agent's task was over; ``stopped_at`` is the latter on the clock's monotonic scale.
+    finish reason of the reply; ``error`` what it failed with; ``events`` counts all but attempts. ``cancelled`` is when
+    the cancel came in, ``ended`` when the agent's task was over; ``stopped_at`` is the latter on the clock's monotonic
+    scale.
     """
 
     request_id: str

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from offhook.events import CallContext, Command, Finish, Message
+from offhook.events import Attempt, CallContext, Command, Finish, Message
 from offhook.observe.hooks import TurnDetails
 from offhook.turns.reply import Reply
 
@@ -219,7 +219,7 @@ class LiveTurn:
             memory=self.memory,
             reason=finish.reason,
             error=finish.error,
-            events=len(reply.events),
+            events=len(reply.events) - sum(type(event) is Attempt for event in reply.rare),
             started=since(self.started, received) or 0.0,
             first_useful=since(reply.first_useful, received),
             cancelled=since(self.cancelled_at, received),

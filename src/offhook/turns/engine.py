@@ -201,7 +201,7 @@ class Engine:
     ) -> LiveTurn | None:
         """Give the request a reply that is there already; None when it is not to be had."""
         if named.of is None:
-            log.info("a late request for an older turn was answered with nothing: request=%s", opening.request_id)
+            log.warning("a late request for an older turn was answered with nothing: request=%s", opening.request_id)
             return self._recorded(live, opening, reader, (), Finish("stop"))
         known = self._turns.get(named.of.ticket)
         if known is not None:

@@ -13,7 +13,7 @@ from bench.client import request_bytes
 from bench.grid import quantiles_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bench.procs import Server
     from bench.upstream import Upstream
@@ -110,14 +110,19 @@ async def _case(server: Server, behind: Upstream, case: Case, rounds: int) -> di
     over = server.ask("turns")
     agent = [(over[one.request_id] - one.left) * 1000 for one in done if one.request_id in over]
     closed = [(one.upstream_closed - one.left) * 1000 for one in done if one.upstream_closed is not None]
-    never = len(done) - len(agent)
+    return row_of(case, len(done), agent, closed)
+
+
+def row_of(case: Case, rounds: int, agent: Sequence[float], closed: Sequence[float]) -> dict[str, Any]:
+    """Give the row of a case: when (ms) agents were over and upstreams saw the end, and how often that never came."""
+    never = rounds - len(agent)
     if case.agent == "model":
-        never += len(done) - len(closed)
+        never += rounds - len(closed)
     return {
         "agent": case.agent,
         "phase": PHASES[case.phase],
         "upstream": kind(case),
-        "rounds": len(done),
+        "rounds": rounds,
         "never": never,
         "agent_over": quantiles_ms(agent),
         "upstream_closed": quantiles_ms(closed) if case.agent == "model" else None,

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench import procs, upstream
 from bench.client import request_bytes
-from bench.disconnect import CASES, NEVER, PACE_MS, PHASES, Case, first_word, kind, new_socket, read_on, worst_p99
+from bench.disconnect import (
+    CASES,
+    NEVER,
+    PACE_MS,
+    PHASES,
+    Case,
+    first_word,
+    kind,
+    new_socket,
+    read_on,
+    row_of,
+    worst_p99,
+)
 from bench.grid import quantiles_ms
 
 if TYPE_CHECKING:
@@ -83,19 +95,8 @@ async def _case(server: Server, behind: Upstream, case: Case, rounds: int) -> di
     agent = [(over[one.request_id] - one.asked) * 1000 for one in done if one.request_id in over]
     closed = [(one.upstream_closed - one.asked) * 1000 for one in done if one.upstream_closed is not None]
     ended = [(one.response_over - one.asked) * 1000 for one in done if one.response_over is not None]
-    never = 2 * len(done) - len(agent) - len(ended)
-    if case.agent == "model":
-        never += len(done) - len(closed)
-    return {
-        "agent": case.agent,
-        "phase": PHASES[case.phase],
-        "upstream": kind(case),
-        "rounds": len(done),
-        "never": never,
-        "agent_over": quantiles_ms(agent),
-        "upstream_closed": quantiles_ms(closed) if case.agent == "model" else None,
-        "response_over": quantiles_ms(ended),
-    }
+    row = row_of(case, len(done), agent, closed)
+    return {**row, "never": row["never"] + len(done) - len(ended), "response_over": quantiles_ms(ended)}
 
 
 async def _round(port: int, behind: Upstream, case: Case, call: str, number: str) -> Round:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from offhook.dialects.base import parse_user_data
 from offhook.events import CallContext, OpenCall
 from offhook.store.base import CallRecord, StoredCall, TurnRecord
 from offhook.turns.memory import PastReply, Transcript, restore
@@ -171,10 +171,7 @@ def restored(stored: StoredCall, context: CallContext, owner: str) -> CallLine:
 def context_of(kept: CallRecord) -> CallContext:
     """Give what the record knows of who is on the line; the numbers are not kept."""
     raw = kept.user_data
-    user_data: Any = raw
-    if raw is not None:
-        with contextlib.suppress(msgspec.DecodeError, UnicodeError, RecursionError):
-            user_data = msgspec.json.decode(raw)
+    user_data = parse_user_data(raw)
     return CallContext(id=kept.id, room=kept.room, platform=kept.platform, user_data=user_data, user_data_raw=raw)
 
 

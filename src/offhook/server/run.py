@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -169,7 +170,14 @@ def run(
 
     ``on_started`` is called once requests are taken. Raises SetupError when the line cannot be started.
     """
-    server = _Server(line, edge or Edge(), stop_timeout, on_started)
+
+    def started() -> None:
+        # What is there for good is not looked at again: a full collection stops every call for as long as it takes.
+        gc.collect()
+        gc.freeze()
+        on_started()
+
+    server = _Server(line, edge or Edge(), stop_timeout, started)
     _run_to_end(server.serve(sockets=[listener]))
     if server.failure is not None:
         raise server.failure

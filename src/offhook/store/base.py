@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import asyncio
 
 
-class CallRecord(msgspec.Struct, frozen=True, kw_only=True, tag="call"):
+class CallRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="call"):
     """A call as far as it is known: a later change fills in what an earlier one did not know, and wins elsewhere.
 
     ``caller`` and ``callee`` are what may be shown of the numbers (``***4567``), ``caller_mark`` and ``callee_mark``
@@ -40,7 +40,7 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, tag="call"):
     ended_by: str | None = None
 
 
-class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
+class EventRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An event that matters: a tool call, command, attempt or retry; ``at`` is in seconds since ``received_at``."""
 
     kind: str
@@ -48,7 +48,7 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any] = {}
 
 
-class PromptChange(msgspec.Struct, frozen=True, kw_only=True):
+class PromptChange(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """How a turn's prompt came from that of the turn before: ``before[drop:keep] + add``; system messages apart."""
 
     drop: int = 0
@@ -56,7 +56,7 @@ class PromptChange(msgspec.Struct, frozen=True, kw_only=True):
     add: tuple[dict[str, Any], ...] = ()
 
 
-class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
+class TurnRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A turn that has ended.
 
     ``digest`` is that of the request's messages, ``which`` what the request was to the call's others, ``memory`` how

@@ -35,7 +35,7 @@ _RESULTS = frozenset({"tool", "function"})
 _DEPTH = 40
 
 
-class PastReply(msgspec.Struct, frozen=True):
+class PastReply(msgspec.Struct, frozen=True, gc=False):
     """What was answered to the last prompt and is not in a prompt yet.
 
     ``calls`` tells that it held tool calls that went to the platform. ``heard`` is an offset into ``sent``, None where
@@ -48,7 +48,7 @@ class PastReply(msgspec.Struct, frozen=True):
     heard: int | None = None
 
 
-class Transcript(msgspec.Struct, frozen=True):
+class Transcript(msgspec.Struct, frozen=True, gc=False):
     """A call's conversation with one model as its prompts had it, leading system messages apart.
 
     What the last request added begins at ``base``, what the last turn added at ``turn``: those are two where the turn

@@ -16,13 +16,13 @@ MOST_KNOWN = 512
 MOST_COMPARED = 8
 
 
-class CallState(msgspec.Struct, frozen=True):
+class CallState(msgspec.Struct, frozen=True, gc=False):
     """The requests of one call that began a reply, in their order of arrival."""
 
     known: tuple[Known, ...] = ()
 
 
-class Ending(msgspec.Struct, frozen=True):
+class Ending(msgspec.Struct, frozen=True, gc=False):
     """How the reply of a request ended, when (seconds since the epoch), and whether its body went out to the end."""
 
     ticket: str

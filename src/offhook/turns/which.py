@@ -45,7 +45,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,64}")
 _TOLD = ("role", "content", "tool_calls", "tool_call_id", "name", "function_call")
 
 
-class Asked(msgspec.Struct, frozen=True):
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """What is compared of a request: ``digest`` of all its messages, and one sign in ``spoken`` for each but system's.
 
     ``turn`` is the turn's id, as a number where it is an integer. ``spoken`` is None once it has been forgotten: such a
@@ -59,7 +59,7 @@ class Asked(msgspec.Struct, frozen=True):
     spoken: bytes | None
 
 
-class Known(msgspec.Struct, frozen=True):
+class Known(msgspec.Struct, frozen=True, gc=False):
     """A request of the call that began a reply: ``reason`` is how that ended, None while it is live.
 
     ``ended_at`` is in seconds since the epoch. ``delivered`` tells that its body went out to the end.

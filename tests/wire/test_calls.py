@@ -100,6 +100,18 @@ FORMS: dict[str, tuple[list[object], list[tuple[str, str, str]]]] = {
         [part("{}", name="f", id="a", index=0), part("{", name="g", id="b", index=0), part("}", index=0)],
         [("a", "f", "{}"), ("b", "g", "{}")],
     ),
+    "one index for several calls, the first without arguments": (
+        [part("", name="f", id="a", index=0), part("{", name="g", id="b", index=0), part("}", index=0)],
+        [("a", "f", ""), ("b", "g", "{}")],
+    ),
+    "another id on every fragment": (
+        [
+            part("", name="f", id="a", index=0),
+            part("{", name="f", id="b", index=0),
+            part("}", name="f", id="c", index=0),
+        ],
+        [("a", "f", "{}")],
+    ),
     "the whole call on every chunk": (
         [part("{}", name="f", id="a", index=0)] * 5,
         [("a", "f", "{}")],

@@ -60,8 +60,7 @@ class CallAssembler:
         for call in reversed(self.calls):
             if index is not None:
                 # Some services give every one of several calls the same index; a new id and name then begin a new one.
-                another = id_ and name and call.id and id_ != call.id and _complete(call.arguments)
-                if call.index == index and not another:
+                if call.index == index and not _is_another(call, id_, name):
                     return call
             elif id_:
                 if call.id == id_:
@@ -73,6 +72,13 @@ class CallAssembler:
         call = Call(index)
         self.calls.append(call)
         return call
+
+
+def _is_another(call: Call, id_: str, name: str) -> bool:
+    """Tell whether a fragment with the same index is another call; some services change the id on every fragment."""
+    if not (id_ and name and call.id) or id_ == call.id:
+        return False
+    return _complete(call.arguments) or (not call.arguments and name != call.name)
 
 
 def _text(value: object) -> str:

@@ -6,11 +6,12 @@ event without its blank line, and take a clean end for success.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 import msgspec
 
-from offhook.errors import OffhookError, UpstreamBusy, WrongMethod
+from offhook.errors import OffhookError, Overloaded, TooMany, WrongMethod
 from offhook.wire import sse
 from offhook.wire.chat import well_formed
 
@@ -45,9 +46,9 @@ def error_headers(error: OffhookError) -> list[tuple[bytes, bytes]]:
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(error, WrongMethod):
         headers.append((b"allow", error.allow.encode("latin-1")))
-    if isinstance(error, UpstreamBusy):
-        # A 429 always says when; a service that did not say is asked again after a second.
-        headers.append((b"retry-after", (error.retry_after or "1").encode("latin-1", "replace")))
+    if isinstance(error, TooMany | Overloaded):
+        # Whole seconds (RFC 9110, 10.2.3), and never so few that it would be too early.
+        headers.append((b"retry-after", str(max(1, ceil(error.retry_after))).encode()))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     if error.status >= 500 or error.status in (409, 429):

@@ -146,7 +146,16 @@ def decode_chunk(data: bytes) -> dict[str, Any]:
         raise WireError("an event of the stream is not a JSON object")
     if chunk.get("error"):
         raise WireError(error_message(chunk["error"]))
+    if _is_error(chunk):
+        raise WireError(error_message(chunk))
     return chunk
+
+
+def _is_error(chunk: dict[str, Any]) -> bool:
+    """Tell whether the object is itself an error: vLLM's ``object: error``, or a code and a message and no choices."""
+    if chunk.get("object") == "error":
+        return True
+    return "choices" not in chunk and bool(chunk.get("code")) and isinstance(chunk.get("message"), str)
 
 
 def error_message(error: object) -> str:

@@ -33,14 +33,18 @@ class Decoder:
     """Turns the bytes of an event stream into events, however they are cut.
 
     An event that the stream ends in the middle of is dropped, as the specification asks; ``pending`` then
-    holds its bytes. ``max_event`` bounds the bytes of one event.
+    holds its bytes. ``max_event`` bounds the bytes of one event. What a service writes between the events when it
+    breaks off, a line ``error: {...}`` (llama.cpp) or bare JSON, is an event of the type ``error``: no field of the
+    format looks like that, and passed over it would leave a reply that ends for no reason.
     """
 
-    __slots__ = ("_data", "_max_event", "_partial", "_size", "_started", "_type")
+    __slots__ = ("_data", "_json", "_max_event", "_partial", "_size", "_started", "_type")
 
     def __init__(self, max_event: int = 16 * 1024 * 1024) -> None:
         self._partial = bytearray()
         self._data: list[bytes] = []
+        # The lines of bare JSON; while there are any, the type is "error".
+        self._json: list[bytes] = []
         self._type = ""
         self._size = 0
         self._started = False
@@ -49,7 +53,7 @@ class Decoder:
     @property
     def pending(self) -> bytes:
         """What was read of an event that is not complete."""
-        return b"\n".join([*self._data, self._partial])
+        return b"\n".join([*self._data, *self._json, self._partial])
 
     def feed(self, data: bytes) -> list[ServerEvent]:
         """Take the next bytes and give the events that they complete.
@@ -88,11 +92,15 @@ class Decoder:
         return events
 
     def flush(self) -> list[ServerEvent]:
-        """Take the end of the stream: a CR that was held back is a line end after all."""
+        """Take the end of the stream: a CR that was held back is a line end after all, and bare JSON an error."""
         events: list[ServerEvent] = []
         if self._partial.endswith(b"\r"):
             self._line(bytes(self._partial[:-1]), events)
             self._partial.clear()
+        elif self._json or self._partial.startswith((b"{", b"error:")):
+            self._line(bytes(self._partial), events)
+            self._partial.clear()
+        self._end_json(events)
         return events
 
     def _limit(self, line: int) -> None:
@@ -101,22 +109,40 @@ class Decoder:
 
     def _line(self, line: bytes, events: list[ServerEvent]) -> None:
         if line.startswith(b"data: "):
+            self._end_json(events)
             self._data.append(line[6:])
             self._size += len(line)
         elif not line:
             if self._data:
                 events.append(ServerEvent(b"\n".join(self._data), self._type))
                 self._data = []
+            self._end_json(events)
             self._size = 0
             self._type = ""
         else:
             name, _, value = line.partition(b":")
             value = value.removeprefix(b" ")
             if name == b"data":
+                self._end_json(events)
                 self._data.append(value)
                 self._size += len(line)
             elif name == b"event":
                 self._type = value.decode("utf-8", "replace")
+            elif name == b"error":
+                events.append(ServerEvent(value, "error"))
+            elif self._json or line.startswith(b"{"):
+                self._json.append(line)
+                self._size += len(line)
+                self._type = "error"
+                # One line, or the last of many; who breaks off may never send the blank line behind it.
+                if line.rstrip() == b"}" or (len(self._json) == 1 and line.rstrip().endswith(b"}")):
+                    self._end_json(events)
+
+    def _end_json(self, events: list[ServerEvent]) -> None:
+        if self._json:
+            events.append(ServerEvent(b"\n".join(self._json), "error"))
+            self._json = []
+            self._type = ""
 
 
 def _whole(data: bytes, limit: int) -> list[ServerEvent] | None:

@@ -14,6 +14,7 @@ from offhook.turns.calls import Calls
 from offhook.turns.engine import Engine
 from offhook.turns.live import Opening
 from offhook.turns.reply import Reply
+from offhook.turns.sound import SoundRules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -124,7 +125,7 @@ class Stage:
         self.hook = Ended()
         self.coord: MemoryCoordinator[CallState] = MemoryCoordinator()
         self.calls = Calls(self.clock, owner="server_1", coord=self.coord)
-        self.engine = Engine(self.clock, self.calls, [self.hook])
+        self.engine = Engine(self.clock, self.calls, [self.hook], rules=SoundRules(deadline=0, filler="off"))
 
     async def begin(self, answer: Callable[[Turn, ReplyWriter], Awaitable[None]]) -> tuple[LiveTurn, Listener]:
         """Begin a turn that this function answers."""
@@ -136,7 +137,7 @@ class Stage:
         """Begin a turn in which the caller said ``text``."""
         reader = reader or Listener()
 
-        def make(cancelled: Cancellation, history: tuple[Message, ...], state: dict[str, Any]) -> Turn:
+        def make(cancelled: Cancellation, history: tuple[Message, ...], state: dict[str, Any], **more: Any) -> Turn:
             return Turn(text=text, cancelled=cancelled, history=history, state=state)
 
         opening = Opening(make, request_id="req_1", received=self.clock.monotonic(), call=CallContext())

@@ -11,6 +11,7 @@ from offhook.testing import JumpClock
 from offhook.turns.calls import Calls
 from offhook.turns.engine import Engine
 from offhook.turns.live import Opening
+from offhook.turns.sound import SoundRules
 from offhook.turns.which import asked_of
 from tests.doubles import Ended
 
@@ -50,7 +51,7 @@ class Table:
         self.calls = Calls(
             self.clock, owner="server_1", coord=coord, store=store, journal=journal, idle=FOR_EVER, replay_for=3600.0
         )
-        self.engine = Engine(self.clock, self.calls, [self.hook])
+        self.engine = Engine(self.clock, self.calls, [self.hook], rules=SoundRules(deadline=0, filler="off"))
 
     async def ask(
         self,
@@ -68,7 +69,7 @@ class Table:
         messages = tuple(message(role, text) for role, text in said)
         context = CallContext(id=call)
 
-        def make(cancelled: Cancellation, history: tuple[Message, ...], state: dict[str, Any]) -> Turn:
+        def make(cancelled: Cancellation, history: tuple[Message, ...], state: dict[str, Any], **more: Any) -> Turn:
             text = messages[-1].text
             return Turn(text=text, cancelled=cancelled, call=context, id=id, history=history, state=state, model=model)
 

@@ -9,19 +9,20 @@ import shlex
 import shutil
 import types
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 import pytest
 import typer.main
 
-from offhook import errors, events
+from offhook import errors, events, testing
 from offhook.agents.prompt import NAMES
 from offhook.agents.testline import words
 from offhook.cli.main import app
-from offhook.config import FIELDS, load
-from offhook.dialects.base import KEY_PARAMETERS, Options
+from offhook.config import FIELDS, AgentSpec, load
+from offhook.dialects.base import KEY_PARAMETERS, Dialect, Options
 from offhook.dialects.choose import DIALECTS, HEADER
+from offhook.events import Attempt, ToolRun
 from offhook.node.record import AnswerRecord
 from offhook.observe.hooks import TurnDetails
 from offhook.observe.logs import TurnLog
@@ -181,14 +182,19 @@ def test_every_error_is_in_the_table() -> None:
     assert sorted(table) == sorted(wanted)
 
 
+FAULTY = ["fault_upstream", "fault_proxy"]
+
 LISTED = [
     ("settings.md", FIELDS),
     ("settings.md", Options.__struct_fields__),
     ("dialects.md", DIALECTS),
-    ("agents.md", (*(name.lstrip("_") for name in events.Turn.__slots__), "hangup()")),
+    ("agents.md", (*(name.lstrip("_") for name in events.Turn.__slots__), "hangup()", "transfer(number)")),
     ("agents.md", events.CallContext.__struct_fields__),
     ("agents.md", events.Message.__struct_fields__),
-    ("agents.md", ["Text", "ToolCall", "Command", "Usage", "Finish"]),
+    ("agents.md", [kind.__name__ for kind in get_args(events.Event)]),
+    ("agents.md", AgentSpec.__struct_fields__),
+    ("dialects.md", Options.__struct_fields__),
+    ("dialects.md", set(Dialect.__struct_fields__) - {"name", "marks", "read", "write"}),
     ("agents.md", [f"{{{{{name}}}}}" for name in NAMES]),
     ("node.md", AnswerRecord.__struct_fields__),
 ]
@@ -206,7 +212,7 @@ def test_every_name_has_a_row(document: str, names: Any) -> None:
         ("cli.md", [f"offhook {name}" for name in COMMANDS]),
         ("dialects.md", list(DIALECTS)),
         ("agents.md", [TESTLINE, "A function, in all its forms", "A model"]),
-        ("testing.md", ["live_server", "server.call", "JumpClock", "scripted_upstream"]),
+        ("testing.md", ["live_server", "server.call", "JumpClock", *FAULTY, "scripted_upstream"]),
         ("node.md", ["LLMNode", "Call", "Speaker", "Resend"]),
     ],
 )
@@ -229,9 +235,23 @@ def test_the_details_of_a_turn_are_named() -> None:
     assert set(TurnDetails.__struct_fields__) - told == {"stopped_at"}
 
 
+def test_what_is_for_tests_is_named() -> None:
+    """The document on testing names everything that offhook.testing has."""
+    told = {name for text in documents.code(DOCS / "testing.md") for name in re.findall(r"\w+", text)}
+    assert set(testing.__all__) - told == set()
+
+
 def test_the_log_line_is_told_field_by_field(caplog: pytest.LogCaptureFixture) -> None:
     """The table of the log line has its fields, all of them, in their order."""
-    details = TurnDetails("r", "c", "t", "plain", "m", "newer", "window", "cancelled", None, 1, 0.0, 0.1, 0.2, 0.3, 9.0)
+    details = TurnDetails(
+        *("r", "c", "t", "plain", "m", "newer", "window", "cancelled", None, 1, 0.0, 0.1, 0.2, 0.3, 9.0),
+        gap=0.1,
+        asides=("filler",),
+        begun=(Attempt("a", "m"), Attempt("b", "m", 2)),
+        tools=(ToolRun("t", "{}", "ok", 0.1),),
+        prompt_tokens=1,
+        completion_tokens=1,
+    )
     with caplog.at_level(logging.INFO, "offhook.turn"):
         TurnLog().turn_ended(details)
     fields = re.findall(r"(\w+)=", caplog.messages[0])
@@ -291,7 +311,7 @@ def test_a_stale_part_is_found_and_renewed(tmp_path: Path, capsys: pytest.Captur
 def test_links_lead_somewhere() -> None:
     """Every relative link leads to a file of the repository, and to a heading of it where it names one."""
     broken = []
-    for path in (*DOCUMENTS, REPO / "CONTRIBUTING.md", REPO / "CHANGELOG.md"):
+    for path in (*DOCUMENTS, *(REPO / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"))):
         for link in documents.links(path):
             if "://" in link:
                 continue
@@ -303,8 +323,9 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_the_map_has_every_document() -> None:
-    """The index links to each document."""
-    assert set(documents.links(DOCS / "index.md")) == {path.name for path in DOCS.glob("*.md")} - {"index.md"}
+    """The index links to each document, and to the threat model."""
+    there = {path.name for path in DOCS.glob("*.md")} - {"index.md"}
+    assert set(documents.links(DOCS / "index.md")) == there | {"../SECURITY.md"}
 
 
 def test_the_readme_begins_with_code() -> None:

@@ -16,7 +16,10 @@ import offhook
 from offhook import errors
 from offhook.errors import OffhookError
 
-HEAVY = {"uvicorn", "starlette", "aiohttp", "typer", "rich", "redis", "sqlalchemy", "opentelemetry", "uvloop"}
+HEAVY = {
+    *("uvicorn", "starlette", "aiohttp", "typer", "rich", "redis", "sqlalchemy", "uvloop"),
+    *("prometheus_client", "opentelemetry"),
+}
 # Everything that is pure is light as well.
 LIGHT = ["offhook", "offhook.events", "offhook.errors", "offhook.wire.fold", "offhook.dialects.choose"]
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from offhook.events import ToolCall as ToolCall
     from offhook.events import Turn as Turn
     from offhook.events import Usage as Usage
+    from offhook.tools.schema import tool as tool
 
 _HOME = {
     "Attempt": "offhook.events",
@@ -35,6 +36,7 @@ _HOME = {
     "ToolCall": "offhook.events",
     "Turn": "offhook.events",
     "Usage": "offhook.events",
+    "tool": "offhook.tools.schema",
 }
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "Turn",
     "Usage",
     "__version__",
+    "tool",
 ]
 
 __version__ = "0.1.0"

@@ -9,7 +9,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Timer(Protocol):
+    """A callback that waits for its time."""
+
+    def cancel(self) -> None:
+        """Forget it; one that was called, or cancelled before, stays as it is."""
 
 
 class Clock(Protocol):
@@ -23,6 +33,9 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Pause the calling task for so many seconds."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Have ``callback`` called in the running event loop after so many seconds."""
 
     def new_id(self, prefix: str) -> str:
         """Give ``prefix`` and 24 unguessable characters."""
@@ -39,6 +52,9 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        return asyncio.get_running_loop().call_later(seconds, callback)
 
     def new_id(self, prefix: str) -> str:
         return prefix + secrets.token_hex(12)

@@ -5,6 +5,7 @@
     │   ├── BadJson                 400  the body is not JSON
     │   ├── BadField                400  a field is missing or has the wrong type
     │   ├── BadKey                  401  no key, or one that is not ours
+    │   ├── NotAllowed              403  the key is good, but not for this
     │   ├── UnknownModel            404  no such ModelId here
     │   ├── UnknownCall             404  no such call here
     │   ├── UnknownPath             404  no such address here
@@ -15,14 +16,20 @@
     │   ├── WrongContentType        415  the body is declared as something that is not JSON
     │   ├── HeadersTooLarge         431  too many headers, or more bytes than the limit
     │   └── BadHttp                 400  what came is not an HTTP/1.1 request
-    ├── AgentError                  500  the agent failed
-    │   └── AgentValueError         500  the agent gave something that is not an event
-    ├── UpstreamError               502  the model service failed
-    │   ├── UpstreamBusy            429  the model service asks to slow down
-    │   ├── UpstreamRefused         502  it answered with an error status
-    │   ├── UpstreamUnreachable     502  no connection to it
-    │   ├── UpstreamBroken          502  it spoke something else, or stopped in the middle
-    │   └── UpstreamTimeout         504  it did not answer in time
+    ├── TurnError                   503  a turn failed; nobody is to ask for it again by himself
+    │   ├── TurnTimeout             503  nothing useful came in the time that a turn has
+    │   ├── AgentError              503  the agent failed
+    │   │   └── AgentValueError     503  the agent gave something that is not an event
+    │   ├── ToolError               503  the tools of a turn led to no answer
+    │   └── UpstreamError           503  the model service failed
+    │       ├── UpstreamBusy        503  the model service asks to slow down
+    │       ├── UpstreamRefused     503  it answered with an error status
+    │       │   └── UpstreamUnfit   503  it does not take this very request
+    │       ├── UpstreamUnreachable 503  no connection to it
+    │       ├── UpstreamBroken      503  it spoke something else, or stopped in the middle
+    │       └── UpstreamTimeout     503  it did not answer in time
+    ├── TooMany                     429  a limit of the caller's key is reached
+    ├── Overloaded                  503  more turns than this server takes
     ├── Stopping                    503  the server is going down
     ├── Superseded                  409  a newer turn of the call has begun
     ├── StoreError                       records cannot be written or read
@@ -81,6 +88,14 @@ class BadKey(RequestError):
     status = 401
     type = "authentication_error"
     code = "invalid_api_key"
+
+
+class NotAllowed(RequestError):
+    """The key is one of ours, but has not the scope for what was asked."""
+
+    status = 403
+    type = "permission_error"
+    code = "not_allowed"
 
 
 class UnknownModel(RequestError):
@@ -157,7 +172,23 @@ class BadHttp(RequestError):
     code = "bad_http"
 
 
-class AgentError(OffhookError):
+class TurnError(OffhookError):
+    """A turn failed before anything of it could be said.
+
+    OpenAI SDK clients repeat a 5xx by themselves, for seconds in which a caller hears nothing: they are told not to.
+    """
+
+    status = 503
+    code = "turn_failed"
+
+
+class TurnTimeout(TurnError):
+    """Nothing that a caller could hear came in the time that a turn has."""
+
+    code = "turn_timeout"
+
+
+class AgentError(TurnError):
     """The agent raised; its own exception is the ``__cause__``."""
 
     code = "agent_error"
@@ -169,17 +200,23 @@ class AgentValueError(AgentError):
     code = "agent_value"
 
 
-class UpstreamError(OffhookError):
+class ToolError(TurnError):
+    """The model asked for tools again and again, past the limit of rounds."""
+
+    code = "tool_rounds"
+
+
+class UpstreamError(TurnError):
     """The model service behind the line failed.
 
     ``message`` goes to the caller of the endpoint, ``detail`` (addresses, reasons) to the log. What the service itself
-    said is in the ``__cause__`` alone: it may hold a key, or what a caller said.
+    said is in the ``__cause__`` alone: it may hold a key, or what a caller said. ``another`` tells whether the same
+    request may succeed if it is made again.
     """
 
-    status = 502
     type = "upstream_error"
     code = "upstream_error"
-    retryable = True
+    another: ClassVar[bool] = True
 
     def __init__(self, message: str, *, detail: str = "") -> None:
         super().__init__(message)
@@ -187,9 +224,8 @@ class UpstreamError(OffhookError):
 
 
 class UpstreamBusy(UpstreamError):
-    """The model service answered 429; ``retry_after`` is its ``Retry-After`` header as it came, or None."""
+    """The model service answered 429 or 503; ``retry_after`` is its ``Retry-After`` header as it came, or None."""
 
-    status = 429
     type = "rate_limit_error"
     code = "upstream_busy"
 
@@ -199,10 +235,16 @@ class UpstreamBusy(UpstreamError):
 
 
 class UpstreamRefused(UpstreamError):
-    """The model service answered with an error status; trying the same again will not help below 500."""
+    """The model service answered with an error status below 500: it will answer the same again."""
 
     code = "upstream_refused"
-    retryable = False
+    another = False
+
+
+class UpstreamUnfit(UpstreamRefused):
+    """The model service does not take this request (400, 413, 422): it is too long, say, or has a field it lacks."""
+
+    code = "upstream_unfit"
 
 
 class UpstreamUnreachable(UpstreamError):
@@ -218,10 +260,34 @@ class UpstreamBroken(UpstreamError):
 
 
 class UpstreamTimeout(UpstreamError):
-    """The model service did not answer in time."""
+    """The model service did not answer in time, or fell silent."""
 
-    status = 504
     code = "upstream_timeout"
+
+
+class TooMany(OffhookError):
+    """A limit of the caller's key is reached; ``retry_after`` is in seconds."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Overloaded(OffhookError):
+    """This server answers as many turns as it may; ``retry_after`` is in seconds."""
+
+    status = 503
+    code = "overloaded"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Stopping(OffhookError):

@@ -1,7 +1,7 @@
 """The vocabulary of a turn: what an agent is given and what it gives back.
 
-An agent is given a ``Turn`` and gives events: ``Text``, ``ToolCall``, ``Command``, ``Usage``. The engine
-adds the last one, ``Finish``. Nothing here does I/O.
+An agent is given a ``Turn`` and gives events: ``Text``, ``ToolCall``, ``Command``, ``Usage``. The engine adds
+``Aside`` and the last one, ``Finish``; the other kinds are recorded and never sent. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 from typing_extensions import override
+
+from offhook.speech.language import language_of
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "cancelled", "superseded", "failed"]
 
@@ -35,10 +37,22 @@ class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
     id: str = ""
 
 
-class Command(msgspec.Struct, frozen=True, tag="command"):
-    """An order to the platform; the dialect writes it in the platform's own way."""
+class Aside(msgspec.Struct, frozen=True, gc=False, tag="aside"):
+    """A phrase of the house's own that is said to the caller and is no part of the conversation.
 
-    name: Literal["hangup"]
+    ``why``: a ``filler`` while there is nothing else to say, the ``apology`` of a turn that failed, or the ``closing``
+    of one that broke off after its first word.
+    """
+
+    text: str
+    why: Literal["filler", "apology", "closing"]
+
+
+class Command(msgspec.Struct, frozen=True, tag="command"):
+    """An order to the platform; the dialect writes it in the platform's own way. ``to`` is a transfer's number."""
+
+    name: Literal["hangup", "transfer"]
+    to: str = ""
 
 
 class Usage(msgspec.Struct, frozen=True, tag="usage"):
@@ -49,20 +63,72 @@ class Usage(msgspec.Struct, frozen=True, tag="usage"):
 
 
 class Attempt(msgspec.Struct, frozen=True, tag="attempt"):
-    """A try at a model service: its host, and the model asked for. It is recorded and never sent."""
+    """A try at a model service has begun: its name, and the model asked for. It is recorded and never sent.
+
+    ``number`` counts the attempts of the turn from 1, ``round`` its model requests (more than one with tools);
+    ``hedge`` tells that another attempt was running beside which it began.
+    """
 
     upstream: str
     model: str
+    number: int = 1
+    round: int = 1
+    hedge: bool = False
+
+
+class AttemptEnded(msgspec.Struct, frozen=True, tag="attempt_ended"):
+    """How an attempt ended. It is recorded and never sent; of one that ran when its turn was cancelled there is none.
+
+    ``outcome``: ``answered`` (the model request is answered by it), ``failed`` (with the error's ``code``), ``slow``
+    (nothing useful by its deadline), ``beaten`` (another's first useful event came sooner). ``seconds`` is how long it
+    ran, ``first_useful`` when its first useful event came, both from its beginning. Tokens are the service's own count,
+    or an estimate where it gave none (``estimated``); ``cost`` is in the currency of the upstream's price, else None.
+    ``at`` is when it began, in seconds since the turn's request was received.
+    """
+
+    number: int
+    upstream: str
+    outcome: Literal["answered", "failed", "slow", "beaten"]
+    seconds: float
+    first_useful: float | None = None
+    code: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    estimated: bool = False
+    cost: float | None = None
+    at: float = 0.0
+
+
+class ToolRun(msgspec.Struct, frozen=True, tag="tool_run"):
+    """A tool was run here for the model. It is recorded and never sent.
+
+    ``outcome``: ``ok``, ``failed`` (it raised, named by ``code``), ``timeout``, ``refused`` (no such tool, bad
+    arguments), ``unknown`` (a side effect was begun before, and nobody knows how it ended), ``again`` (a side effect of
+    this turn was done before, and its result was given again). ``at`` is when it began, in seconds since the turn's
+    request was received.
+    """
+
+    name: str
+    arguments: str
+    outcome: Literal["ok", "failed", "timeout", "refused", "unknown", "again"]
+    seconds: float
+    id: str = ""
+    code: str | None = None
+    at: float = 0.0
 
 
 class Finish(msgspec.Struct, frozen=True, tag="finish"):
-    """The last event of a reply. ``error`` is set when the reason is ``failed``."""
+    """The last event of a reply. ``error`` is set when the reason is ``failed``.
+
+    ``excused`` tells that an ``Aside`` before it has told the caller, so that the client sees a reply that ends well.
+    """
 
     reason: FinishReason = "stop"
     error: Exception | None = None
+    excused: bool = False
 
 
-Event: TypeAlias = Text | ToolCall | Command | Usage | Attempt | Finish
+Event: TypeAlias = Text | Aside | ToolCall | Command | Usage | Attempt | AttemptEnded | ToolRun | Finish
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -156,20 +222,31 @@ class Turn:
     as the call remembers it, or as the platform sent it (``docs/memory.md``); ``window`` is what the platform sent.
     ``state`` is the agent's own: a dictionary of what JSON can hold, kept with the call from turn to turn.
     ``tools`` are the request's tool definitions; ``body`` is the request as it came, unknown fields included.
+    ``trace`` holds the W3C Trace Context headers (``traceparent``, ``tracestate``) to send on to what the agent asks;
+    it is empty where nobody traces. ``language`` is the caller's (``zh``, ``en``, ...), as far as what was said
+    tells. ``speculative`` tells that the platform asks before it knows that the caller has finished: what cannot be
+    undone is better not done at once. ``uid`` names the turn in the records, ``call_uid`` its call; ``key`` is the same
+    when the platform asks for the turn once more.
     """
 
     __slots__ = (
+        "_language",
         "_state",
         "body",
         "call",
+        "call_uid",
         "cancelled",
         "history",
         "id",
+        "key",
         "kind",
         "model",
         "params",
+        "speculative",
         "text",
         "tools",
+        "trace",
+        "uid",
         "window",
     )
 
@@ -188,6 +265,12 @@ class Turn:
         params: Params | None = None,
         tools: tuple[Mapping[str, Any], ...] = (),
         body: Mapping[str, Any] | None = None,
+        trace: Mapping[str, str] | None = None,
+        uid: str = "",
+        call_uid: str = "",
+        key: str = "",
+        language: str = "en",
+        speculative: bool = False,
     ) -> None:
         self.text = text
         self.cancelled = cancelled
@@ -201,6 +284,18 @@ class Turn:
         self.params = params or Params()
         self.tools = tools
         self.body = body or {}
+        self.trace = trace or {}
+        self.uid = uid
+        self.call_uid = call_uid
+        self.key = key
+        self.speculative = speculative
+        self._language = language
+
+    @property
+    def language(self) -> str:
+        """The language that the caller spoke last; the platform's where no word of his is known."""
+        said = (message.text for message in reversed(self.window) if message.role == "user")
+        return language_of(self.text) or next(filter(None, map(language_of, said)), None) or self._language
 
     @property
     def state(self) -> dict[str, Any]:
@@ -216,6 +311,10 @@ class Turn:
     def hangup(self) -> Command:
         """Give the event that ends the telephone call once what was said so far has been spoken."""
         return Command("hangup")
+
+    def transfer(self, number: str) -> Command:
+        """Give the event that connects the caller to ``number`` once what was said so far has been spoken."""
+        return Command("transfer", to=number)
 
     @override
     def __repr__(self) -> str:

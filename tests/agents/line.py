@@ -10,7 +10,9 @@ from offhook.agents.testline import testline as build_line
 from offhook.events import CallContext, Event, Message, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
+
+    from offhook.clock import Timer
 
 # Tuesday 2026-03-03 07:05:00 UTC.
 NOW = 1772521500.0
@@ -28,6 +30,9 @@ class FakeClock:
 
     def monotonic(self) -> float:
         return self.time
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        raise AssertionError("nobody sets a timer here")
 
     async def sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)

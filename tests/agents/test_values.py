@@ -26,7 +26,9 @@ WRONG: dict[str, tuple[Any, str]] = {
     "an id that is no str": (ToolCall("x", "{}", 7), "id is int"),  # type: ignore[arg-type]  # the mistake that is tested
     "counts that are no int": (Usage("1", 2.5), "whole numbers"),  # type: ignore[arg-type]  # the mistake that is tested
     "a negative count": (Usage(1, -1), "whole numbers"),
-    "an unknown command": (Command("transfer"), r"turn.hangup\(\)"),  # type: ignore[arg-type]  # the mistake that is tested
+    "an unknown command": (Command("dance"), r"turn.hangup\(\)"),  # type: ignore[arg-type]  # the mistake that is tested
+    "a transfer to nowhere": (Command("transfer"), "without a number"),
+    "a transfer to no text": (Command("transfer", 7), "without a number"),  # type: ignore[arg-type]  # the mistake that is tested
     "an unknown reason": (Finish("weird"), "there are: stop"),  # type: ignore[arg-type]  # the mistake that is tested
     "a reason that is the engine's": (Finish("cancelled"), "there are: stop"),
 }

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import pytest
@@ -16,17 +16,55 @@ from typer.testing import CliRunner
 from offhook.cli.main import app
 from offhook.cli.records import moment_of, seconds_of
 from offhook.errors import SetupError, UnknownCall
-from offhook.store.base import CallRecord, TurnRecord
+from offhook.events import Aside, Attempt, AttemptEnded, ToolRun
+from offhook.store.base import CallRecord, EventRecord, TurnRecord
 from tests.cli.kept import CALLER, FULL, HOUR, PLAIN, alone, call, ids, keep, listed, refused, said
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from offhook.events import Event
 
 ID = "68e00b66-1c8f-4b0f-9b5b-1f0d6c3f8f5e"
 COMMAND = (sys.executable, "-m", "offhook", "calls")
 # What a caller, or a platform, might send to harm whoever looks at it.
 EVIL = "[red]a[/red] :smile: \x1b[2J\x9b2J\u202eb\u2028c\x07 {d}"
 TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm"}
+
+
+def said_aside(text: str, why: Literal["filler", "apology", "closing"]) -> EventRecord:
+    return event_record("aside", 1.5, Aside(text, why))
+
+
+def event_record(kind: str, at: float, event: Event) -> EventRecord:
+    return EventRecord(kind=kind, at=at, data=msgspec.structs.asdict(event))
+
+
+# All that a turn may hold which an upstream or the house itself did.
+BUSY = (
+    event_record("attempt", 0.001, Attempt("a", "big")),
+    event_record("attempt_ended", 0.021, AttemptEnded(1, "a", "failed", 0.02, code="upstream_busy")),
+    event_record("attempt", 0.03, Attempt("b", "small", number=2, round=2, hedge=True)),
+    said_aside("Let me think. ", "filler"),
+    event_record("tool_run", 0.612, ToolRun("order", '{"n":1}', "failed", 0.012, code="ValueError", at=0.6)),
+    event_record(
+        "attempt_ended",
+        0.542,
+        AttemptEnded(
+            2,
+            "b",
+            "answered",
+            0.512,
+            first_useful=0.18,
+            prompt_tokens=80,
+            completion_tokens=4,
+            estimated=True,
+            cost=0.0012,
+            at=0.03,
+        ),
+    ),
+    said_aside(" Bye.", "closing"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -174,7 +212,7 @@ def test_a_call_is_shown_with_its_timings(data: Path) -> None:
         "  not sent     five, six.",
         "  cut         after 22 of 33 characters",
         "  heard       9 of 22 characters sent",
-        "  attempt     upstream=127.0.0.1 model=qwen  (at 1.0 ms)",
+        "  attempt     127.0.0.1 qwen, no end known  (at 1.0 ms)",
         '  tool call   name=order arguments={"n": 1} id=call_1  (at 200.0 ms)',
         "  command     name=hangup  (at 300.0 ms)",
         "  retry       request_id=req_2  (at 400.0 ms)",
@@ -185,6 +223,35 @@ def test_a_call_is_shown_with_its_timings(data: Path) -> None:
         "  caller      hi",
         "  agent       Hello.",
         "  stop        end 200.0 ms",
+    ]
+
+
+def test_what_the_house_said_and_paid_for_is_shown(data: Path) -> None:
+    """A filler stands before the words, a closing behind them, and each attempt with its end and price on one line."""
+    turn = msgspec.structs.replace(
+        PLAIN, reason="failed", error="upstream_broken", cost=0.0012, generated="Well, ", sent="Well, ", events=BUSY
+    )
+    silent = msgspec.structs.replace(
+        PLAIN, reason="failed", error="turn_timeout", generated="", sent="", events=(said_aside("Sorry.", "apology"),)
+    )
+    keep(data, call(data, ID), turn, silent)
+    lines = said("calls", "show", ID).splitlines()
+    assert lines[6:8] == ["turns       2, 2 failed", "cost        0.0012"]
+    assert lines[10:18] == [
+        "  caller      hi",
+        "  filler      Let me think.  (at 1500.0 ms)",
+        "  agent       Well,",
+        "  closing     Bye.  (at 1500.0 ms)",
+        "  attempt     a big, failed upstream_busy, 20.0 ms  (at 1.0 ms)",
+        "  attempt     b small, round 2, hedge, answered, 512.0 ms, first useful 180.0 ms, tokens about 80 in, 4 out, "
+        "cost 0.0012  (at 30.0 ms)",
+        '  tool run    order {"n":1}, failed ValueError, 12.0 ms  (at 600.0 ms)',
+        "  failed      upstream_broken, end 200.0 ms, cost 0.0012",
+    ]
+    assert lines[20:23] == [
+        "  caller      hi",
+        "  apology     Sorry.  (at 1500.0 ms)",
+        "  failed      turn_timeout, end 200.0 ms",
     ]
 
 

@@ -12,7 +12,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from offhook.cli.main import app
-from offhook.config import FIELDS, SECRETS
+from offhook.config import FIELDS, SECRETS, TABLES
 from offhook.errors import SetupError
 
 if TYPE_CHECKING:
@@ -137,8 +137,85 @@ def test_a_key_of_a_flag_or_variable_is_not_shown(monkeypatch: pytest.MonkeyPatc
     """Keys are masked whichever way they came."""
     monkeypatch.setenv("OFFHOOK_UPSTREAM_KEY", "sesame")
     found = shown("--api-key", "sesame", "--upstream", "http://127.0.0.1:1/v1")
-    assert {name: found["settings"][name]["value"] for name in SECRETS} == {"api_key": ["***"], "upstream_key": "***"}
+    settings = {name: found["settings"][name]["value"] for name in SECRETS if name in FIELDS}
+    assert settings == {"api_key": ["***"], "upstream_key": "***"}
     assert "sesame" not in str(table("--api-key", "sesame", "--upstream", "http://127.0.0.1:1/v1"))
+
+
+UPSTREAMS = """
+[[upstream]]
+name = "one"
+base_url = "https://127.0.0.1/v1?api_key=sesame-1"
+key = "sesame-2"
+headers = { X-Tenant = "sesame-3", Cookie = "sesame-4" }
+body = { extra = { api_key = "sesame-5" }, seed = 7 }
+
+[[upstream]]
+name = "two"
+base_url = "https://127.0.0.1/v1"
+key_env = "KEY_OF_TWO"
+key_header = "api-key"
+"""
+
+
+def test_no_key_of_a_model_service_is_shown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key of a [[upstream]], that of the variable it names, and all its headers are masked; the rest is shown."""
+    write(folder, UPSTREAMS)
+    monkeypatch.setenv("KEY_OF_TWO", "sesame-6")
+    one, two = shown()["settings"]["upstream_table"]["value"]
+    assert one["base_url"] == "https://127.0.0.1/v1?api_key=***"
+    assert one["key"] == "***"
+    assert one["headers"] == {"X-Tenant": "***", "Cookie": "***"}
+    assert one["body"] == {"extra": {"api_key": "***"}, "seed": 7}
+    assert two["key"] == "***"
+    assert two["key_header"] == "api-key"
+    rows = table()
+    assert ["upstream_table[one].headers.X-Tenant", "***", "offhook.toml"] in rows
+    assert ["upstream_table[two].key", "***", "offhook.toml"] in rows
+    assert ["upstream_table[one].body.seed", "7", "offhook.toml"] in rows
+    assert "sesame" not in str(one) + str(two) + str(rows)
+
+
+# Each beside a key and a header, which are good.
+BAD_UPSTREAMS = [
+    ("base_url = 'https://me:sesame@127.0.0.1/v1'", "[[upstream]] 'one': The base URL must not hold a name"),
+    ("base_url = 'nowhere?key=sesame'", "[[upstream]] 'one': The base URL 'nowhere' must look like "),
+    ("base_url = 'http://h'\nweight = 0", "[[upstream]] 'one': Expected `float` > 0.0 - at `$.weight`."),
+    ("base_url = 'http://h'\nmodle = 'm'", "[[upstream]] 'one' has no field 'modle'; there are: key_env, name, "),
+    ("base_url = 'http://h'\nkey_file = 'k'", "[[upstream]] 'one' has key beside key_file; "),
+    ("base_url = 'http://h'\nkey_env = 'K'", "[[upstream]] 'one' has key_env beside another key; "),
+    ("base_url = 'http://h'\nkey_header = 'a b'", "[[upstream]] 'one': the header 'a b' has a name or value that "),
+    ("base_url = 'http://h'\ncall_id_as = 'id'", "[[upstream]] 'one': call_id_as = 'id'; write user, "),
+]
+
+
+@pytest.mark.parametrize(("wrong", "words"), BAD_UPSTREAMS)
+def test_what_is_wrong_with_a_model_service_holds_no_key(folder: Path, wrong: str, words: str) -> None:
+    """A bad entry of [[upstream]] is one line that names it, without its key or headers."""
+    write(folder, f"[[upstream]]\nname = 'one'\nkey = 'sesame-1'\nheaders = {{ X = 'sesame-2' }}\n{wrong}")
+    said = refused()
+    assert said.startswith(words)
+    assert "sesame" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("key", "'sesame\\n'"), ("key", "['sesame']"), ("headers", "{ X = 'sesame\\n' }"), ("headers", "['sesame']")],
+)
+def test_a_key_or_header_that_is_wrong_is_not_shown(folder: Path, name: str, value: str) -> None:
+    """What is wrong with a key or header is told without it."""
+    write(folder, f'[[upstream]]\nname = "one"\nbase_url = "http://h"\n{name} = {value}'.replace("'", '"'))
+    said = refused()
+    assert said.startswith("[[upstream]] 'one': ")
+    assert "sesame" not in said
+
+
+def test_the_variable_of_a_key_is_named_where_it_is_not_set(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model service whose key_env is not set is refused with the variable's name."""
+    write(folder, UPSTREAMS)
+    monkeypatch.delenv("KEY_OF_TWO", raising=False)
+    said = refused()
+    assert said == "[[upstream]] 'two' takes its key from KEY_OF_TWO, which is not set in the environment."
 
 
 WRONG = [
@@ -161,6 +238,9 @@ WRONG = [
     ("no_auth = true\nhost = '0.0.0.0'", "--no-auth lets everybody in"),
     ("agent = 'a:b'\nupstream = 'http://127.0.0.1/v1'", "Both an agent and an upstream are given; leave one out."),
     ("upstream_key = 'sesame'", "upstream_key is for a model service; "),
+    ("[upstream]\nname = 'a'\nkey = 'sesame'", "offhook.toml: [upstream] is one of several model services; "),
+    ("upstream = 'ftp://h/v1?api_key=sesame'", "The base URL 'ftp://h/v1' must look like "),
+    ("[host]\nkey = 'sesame'", "host = ... (offhook.toml): expected `str`, got `object`."),
     ("tls_cert = 'c.pem'", "--tls-cert is given and --tls-key is not; "),
     ("forwarded_allow_ips = 'me'", "forwarded_allow_ips: 'me' is no address, "),
     ("port = ", "offhook.toml is not valid TOML: "),
@@ -199,3 +279,5 @@ def test_config_takes_the_flags_of_serve() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group, having commands
     flags = {name: {option for param in commands[name].params for option in param.opts} for name in ("serve", "config")}
     assert flags["config"] == flags["serve"] | {"--json"}
+    # A table has no form as a flag.
+    assert flags["serve"] & {f"--{name.replace('_', '-')}" for name in TABLES} == set()

@@ -12,7 +12,9 @@ from offhook.node import BargeIn, Call, LLMNode, Pace
 from tests.node.scripted import DONE, SSE, ScriptedServer, chunk, event, plain, response
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+
+    from offhook.clock import Timer
 
 HANGUP = {"index": 0, "id": "c", "type": "function", "function": {"name": "hangup", "arguments": "{}"}}
 STOP = chunk(finish="stop")
@@ -35,6 +37,9 @@ class HandClock:
 
     def new_id(self, prefix: str) -> str:
         return f"{prefix}id"
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        raise AssertionError("nobody sets a timer here")
 
     async def sleep(self, seconds: float) -> None:
         self.sleeping.set()

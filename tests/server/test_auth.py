@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from typing_extensions import override
 
 from offhook.clock import SystemClock
 from offhook.config import Settings
-from offhook.errors import BadKey, SetupError
-from offhook.server.auth import Keys
+from offhook.errors import BadKey, NotAllowed, SetupError
+from offhook.server.answers import answer, json_messages
+from offhook.server.auth import ANYBODY, Keys, Owner
 from offhook.server.build import build_line
-from offhook.testing import LiveServer, live_server
+from offhook.server.door import Door, Visit
+from offhook.server.keys import SCOPES, KeyBook, KeyFile, Limits, NewKey
+from offhook.testing import JumpClock, LiveServer, live_server
 from tests.oracle import check_http
 from tests.raw import Wire, chat_body, error_of, get, request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from starlette.types import Receive, Scope, Send
 
     from offhook.events import Turn
 
@@ -129,13 +137,14 @@ def test_models_need_a_key(server: LiveServer, path: str) -> None:
 
 
 def test_each_of_several_keys_is_good() -> None:
-    """Every configured key lets in, and nothing made of two of them."""
+    """Every configured key lets in for everything, and nothing made of two of them."""
     keys = Keys(["one", "two"])
     for key in ("one", "two"):
-        keys.check({"authorization": f"Bearer {key}"}, {})
+        for scope in SCOPES:
+            assert keys.check({"authorization": f"Bearer {key}"}, {}, scope) == Owner("settings", "settings")
     for key in ("onetwo", "three", "on"):
         with pytest.raises(BadKey):
-            keys.check({"authorization": f"Bearer {key}"}, {})
+            keys.check({"authorization": f"Bearer {key}"}, {}, "chat")
 
 
 def test_without_auth_everybody_is_let_in() -> None:
@@ -166,3 +175,130 @@ def test_a_line_without_keys_lets_nobody_in() -> None:
     for keys in ((), ("",)):
         with pytest.raises(SetupError, match="key"):
             build_line(Settings(store="none"), keys=keys, clock=SystemClock(), function=agent)
+
+
+# --- keys that were made -------------------------------------------------------------------------------------------
+
+
+class Made:
+    """A clock, and keys that are checked as a server checks them which has just read its file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = JumpClock()
+        self.file = KeyFile(folder)
+        self._folder = folder
+
+    def new(self, name: str, **more: Any) -> NewKey:
+        return self.file.create(self.clock, name, **more)
+
+    async def keys(self, *plain: str) -> Keys:
+        book = KeyBook(self._folder, self.clock)
+        await book.start()
+        await book.close()
+        return Keys(plain, book)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return Made(tmp_path)
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+async def test_a_made_key_tells_whose_it_is(made: Made) -> None:
+    """Id, name and limits of its owner come with it, in each place that may hold a key."""
+    limits = Limits(calls=2)
+    new = await asyncio.to_thread(lambda: made.new("shop", limits=limits))
+    keys = await made.keys("plain")
+    for headers, query in ((bearer(new.key), {}), ({"api-key": new.key}, {}), ({}, {"api-key": new.key})):
+        owner = keys.check(headers, query, "chat")
+        assert (owner.id, owner.name, owner.limits) == (new.record.id, "shop", limits)
+    assert keys.check(bearer("plain"), {}, "chat").name == "settings"
+
+
+async def test_a_key_is_for_its_scopes(made: Made) -> None:
+    """What it was not made for is refused as not allowed, unless another key came along that may."""
+    usual, watching = await asyncio.to_thread(lambda: (made.new("usual"), made.new("watching", scopes=("metrics",))))
+    keys = await made.keys()
+    for scope in ("chat", "models", "calls"):
+        assert keys.check(bearer(usual.key), {}, scope).name == "usual"
+        with pytest.raises(NotAllowed, match=f"--scope {scope}"):
+            keys.check(bearer(watching.key), {}, scope)
+    with pytest.raises(NotAllowed):
+        keys.check(bearer(usual.key), {}, "metrics")
+    assert keys.check(bearer(usual.key), {"api-key": watching.key}, "metrics").name == "watching"
+
+
+async def test_nobody_is_told_what_is_wrong_with_a_key(made: Made) -> None:
+    """An unknown id, a wrong secret, a revoked key and an expired one are all the same incorrect key."""
+    good, revoked, expired = await asyncio.to_thread(
+        lambda: (made.new("good"), made.new("revoked"), made.new("expired", expires_at=made.clock.now() + 10))
+    )
+    keys = await made.keys()
+    assert keys.check(bearer(expired.key), {}, "chat").name == "expired"
+    await asyncio.to_thread(made.file.revoke, made.clock, "revoked")
+    keys = await made.keys()
+    made.clock.advance(10)
+    assert keys.check(bearer(good.key), {}, "chat").name == "good"
+    messages = set()
+    for key in (
+        revoked.key,
+        expired.key,
+        good.key[:-1],
+        good.key + "x",
+        good.key[:15] + revoked.key[15:],
+        f"ofk_zzzzzzzzzz_{good.key[15:]}",
+        f"ofk_{good.record.id}_{good.record.sha256}"[: len(good.key)],
+        good.key.upper(),
+    ):
+        with pytest.raises(BadKey) as refused:
+            keys.check(bearer(key), {}, "chat")
+        messages.add(refused.value.message)
+    assert len(messages) == 1
+
+
+async def test_a_book_without_keys_lets_nobody_in(made: Made) -> None:
+    """An empty book is not the same as --no-auth, with which everybody is let in for everything."""
+    keys = await made.keys()
+    with pytest.raises(BadKey):
+        keys.check({}, {}, "chat")
+    with pytest.raises(BadKey):
+        keys.check(bearer("any"), {}, "chat")
+    for scope in SCOPES:
+        assert Keys(()).check({}, {}, scope) is ANYBODY
+
+
+class OwnerDoor(Door):
+    """An address in the scope of metrics that says whose key came along."""
+
+    scope = "metrics"
+
+    @override
+    async def visit(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, json_messages(200, visit.owner.name.encode(), request_id=visit.request_id))
+
+
+async def test_a_door_asks_for_its_scope_and_knows_the_owner(made: Made) -> None:
+    """A key without the scope of the address is 403, and a good one's owner stands in the visit."""
+    watching, usual = await asyncio.to_thread(lambda: (made.new("watching", scopes=("metrics",)), made.new("usual")))
+    door = OwnerDoor(keys=await made.keys(), clock=made.clock)
+
+    async def ask(key: str) -> tuple[int, bytes]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            raise AssertionError("the body is not read")
+
+        headers = [(b"authorization", f"Bearer {key}".encode())]
+        await door({"method": "GET", "path": "/metrics", "headers": headers, "query_string": b""}, receive, send)
+        return sent[0]["status"], sent[1]["body"]
+
+    assert await ask(watching.key) == (200, b"watching")
+    status, body = await ask(usual.key)
+    assert (status, json.loads(body)["error"]["code"]) == (403, "not_allowed")
+    assert (await ask("wrong"))[0] == 401

@@ -171,10 +171,10 @@ def test_a_body_that_is_too_large_is_a_413_and_the_next_connection_works(server:
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-def test_an_agent_that_raises_before_its_first_word_is_a_500(server: LiveServer, streamed: bool) -> None:
+def test_an_agent_that_raises_before_its_first_word_is_a_503(server: LiveServer, streamed: bool) -> None:
     """Nothing was said, so the failure is a status; it tells nothing of the exception, and asks for no retry."""
     reply = request(server.base_url, chat_body("raise", stream=streamed))
-    assert reply.status == 500
+    assert reply.status == 503
     assert error_of(reply)["code"] == "agent_error"
     assert reply.header("x-should-retry") == "false"
     assert SECRET.encode() not in reply.body
@@ -190,15 +190,15 @@ def test_an_agent_that_raises_after_its_first_word_is_an_error_event(server: Liv
     assert SECRET not in str(said.error)
 
 
-def test_an_agent_that_raises_after_its_first_word_without_stream_is_a_500(server: LiveServer) -> None:
+def test_an_agent_that_raises_after_its_first_word_without_stream_is_a_503(server: LiveServer) -> None:
     """One completion is whole or it is an error."""
-    assert request(server.base_url, chat_body("raise later", stream=False)).status == 500
+    assert request(server.base_url, chat_body("raise later", stream=False)).status == 503
 
 
 def test_a_wrong_value_before_the_first_word_shows_the_code_to_write(server: LiveServer) -> None:
     """Who writes an agent sees in the answer what to write."""
     reply = request(server.base_url, chat_body("none"))
-    assert reply.status == 500
+    assert reply.status == 503
     assert 'yield "Goodbye."' in error_of(reply)["message"]
 
 
@@ -208,9 +208,9 @@ def test_a_wrong_value_after_the_first_word_is_an_error_event(server: LiveServer
     assert said.error is not None and said.error["code"] == "agent_value"
 
 
-def test_a_busy_model_service_is_a_429_with_its_retry_after(server: LiveServer) -> None:
-    """What the service said about when to come again is passed on, and OpenAI clients are told that they may."""
+def test_a_busy_model_service_is_a_503_that_asks_for_no_retry(server: LiveServer) -> None:
+    """A client that waited as long as the service asks would leave its caller in silence."""
     reply = request(server.base_url, chat_body("busy"))
-    assert reply.status == 429
-    assert reply.header("retry-after") == "7"
-    assert reply.header("x-should-retry") == "true"
+    assert (reply.status, error_of(reply)["code"]) == (503, "upstream_busy")
+    assert reply.header("retry-after") is None
+    assert reply.header("x-should-retry") == "false"

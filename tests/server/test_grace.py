@@ -20,7 +20,8 @@ LINGERING = 2
 
 @pytest.fixture(scope="module")
 def shared_stage() -> Iterator[Scene]:
-    with scene(dialect={"alibaba_ims": {"cancel_grace": GRACE}}) as made:
+    # The grace alone is to end a turn, and that of two disconnects is longer than a turn's time.
+    with scene(dialect={"alibaba_ims": {"cancel_grace": GRACE}}, turn_deadline=0) as made:
         yield made
 
 

@@ -76,7 +76,7 @@ def test_a_completion_is_whole(foreign: Foreign) -> None:
 @pytest.mark.parametrize("streamed", [True, False])
 def test_an_error_is_sent(foreign: Foreign, streamed: bool) -> None:
     """An agent that raises gets its status."""
-    assert request(foreign.base_url, chat_body("raise", stream=streamed)).status == 500
+    assert request(foreign.base_url, chat_body("raise", stream=streamed)).status == 503
 
 
 def test_a_disconnect_is_seen(foreign: Foreign) -> None:

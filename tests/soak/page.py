@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "soak.md"
 # In the order in which they stand there.
-PARTS = ("Clients that go away", "Servers that are killed")
+PARTS = ("Clients that go away", "Servers that are killed", "Services that fail and callers that interrupt")
 HEAD = "# Soak\n\nWritten by `make soak`: what many calls for a long time leave behind.\n"
 
 

@@ -77,6 +77,7 @@ FULL_TURN = TurnRecord(
     first_byte=0.2625,
     cancelled=1.5,
     ended=1.75,
+    cost=0.0123,
     events=(
         EventRecord(kind="tool_call", at=0.5, data={"name": "查询", "arguments": {"n": [1, 2.5, None, True, "x"]}}),
         EventRecord(kind="attempt", at=0.01),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -10,20 +11,23 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from msgspec.structs import replace
 from sqlalchemy import NullPool, create_engine, inspect
 
 from offhook.errors import StoreError
 from offhook.store import schema, statements
-from offhook.store.base import CallRecord, TurnRecord
+from offhook.store.base import CallRecord, Intent, StoredCall, TurnKept, TurnRecord
 from offhook.store.migrate import config, downgrade, sqlite_url, upgrade
+from offhook.store.sql import SqlStore
 from offhook.store.sqlite import Database
 from offhook.store.sqlite_open import REVISIONS
-from tests.store.samples import kept
+from tests.store.samples import FULL_CALL, FULL_TURN, NOW, kept, turn
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from offhook.store.sql import SqlStore
+
+TABLES = ["alembic_version", "calls", "events", "intents", "turns"]
 
 
 def made(file: Path) -> list[tuple[str, str]]:
@@ -51,7 +55,7 @@ def test_the_migrations_lead_to_the_schema(file: Path) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, schema.metadata) == []
-    assert tables(file) == ["alembic_version", "calls", "events", "turns"]
+    assert tables(file) == TABLES
 
 
 def test_a_new_file_is_made_as_the_migrations_make_it(file: Path, tmp_path: Path) -> None:
@@ -69,7 +73,7 @@ def test_the_way_back(file: Path) -> None:
     downgrade(sqlite_url(file), "base")
     assert tables(file) == ["alembic_version"]
     upgrade(sqlite_url(file))
-    assert tables(file) == ["alembic_version", "calls", "events", "turns"]
+    assert tables(file) == TABLES
 
 
 def test_a_database_that_is_up_to_date_stays_as_it_is(file: Path) -> None:
@@ -88,7 +92,43 @@ def test_the_store_brings_an_older_file_up_to_date(file: Path) -> None:
     database.open()
     assert database.commit([kept()]) == [None]
     database.close()
-    assert tables(file) == ["alembic_version", "calls", "events", "turns"]
+    assert tables(file) == TABLES
+
+
+async def test_a_file_of_the_first_version_keeps_its_calls(file: Path, tmp_path: Path) -> None:
+    """A database of version 0001 with calls in it has them still when it is up to date, and takes what is new."""
+    await asyncio.to_thread(upgrade, sqlite_url(file), "0001")
+    newest = SqlStore(tmp_path / "new.db", now=lambda: NOW)
+    await newest.start()
+    await newest.write(TurnKept(call=FULL_CALL, turn=replace(FULL_TURN, cost=None)))
+    await newest.close()
+    with closing(sqlite3.connect(file)) as old:
+        old.execute("ATTACH ? AS new", (str(tmp_path / "new.db"),))
+        for table in ("calls", "turns", "events"):
+            columns = ", ".join(row[1] for row in old.execute(f"PRAGMA main.table_info({table})"))
+            old.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}")
+        old.commit()
+        assert old.execute("SELECT version_num FROM main.alembic_version").fetchall() == [("0001",)]
+    store = SqlStore(file, now=lambda: NOW)
+    await store.start()
+    assert await store.find(FULL_CALL.id) == StoredCall(call=FULL_CALL, turns=(replace(FULL_TURN, cost=None),))
+    assert await store.claim(Intent(key="k", call_id=FULL_CALL.id, turn="1", tool="t", at=NOW)) is None
+    await store.write(TurnKept(call=FULL_CALL, turn=turn("new", FULL_CALL.id, cost=0.5)))
+    assert [each.cost for each in (await store.find(FULL_CALL.id) or StoredCall(call=FULL_CALL)).turns] == [None, 0.5]
+    await store.close()
+    assert made(file) == made(tmp_path / "new.db")
+
+
+def test_the_first_version_can_be_gone_back_to(file: Path) -> None:
+    """Going back one version leaves a file as version 0001 made it, and the way up again is open."""
+    upgrade(sqlite_url(file), "0001")
+    first = made(file)
+    upgrade(sqlite_url(file))
+    newest = made(file)
+    downgrade(sqlite_url(file), "0001")
+    assert made(file) == first
+    upgrade(sqlite_url(file))
+    assert made(file) == newest
 
 
 def test_a_failed_migration_is_a_store_error(file: Path) -> None:
@@ -114,12 +154,14 @@ def test_the_texts_are_up_to_date() -> None:
 def test_the_columns_are_the_fields() -> None:
     """The columns of a table stand in the order of the fields of its record."""
     assert tuple(schema.calls.c.keys()) == CallRecord.__struct_fields__
+    assert tuple(schema.intents.c.keys()) == Intent.__struct_fields__
     assert ("id", *TurnRecord.__struct_fields__) == (*schema.turns.c.keys(), "events")
 
 
 async def test_every_list_is_found_by_an_index(sqlite: SqlStore) -> None:
     """No question goes through all calls or turns."""
-    names = ("CALL", "TURNS", "EVENTS", "CALLS", "RECENT", "OLD", "OF_NUMBER", "SET_HEARD", "DELETE_CALL")
+    names = ["CALL", "TURNS", "EVENTS", "CALLS", "RECENT", "OLD", "OF_NUMBER", "SET_HEARD", "DELETE_CALL"]
+    names += ["INTENT", "END_INTENT", "UNCLAIM", "DELETE_INTENTS", "DELETE_OLD_INTENTS"]
 
     def plans(connection: sqlite3.Connection) -> dict[str, list[str]]:
         found = {}

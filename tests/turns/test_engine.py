@@ -393,7 +393,7 @@ async def test_a_turn_that_cannot_be_made_starts_nothing() -> None:
     """When the request cannot be read as a turn the error is the caller's, and no task is left."""
     stage = Stage()
 
-    def make(cancelled: object, history: object, state: object) -> Turn:
+    def make(cancelled: object, history: object, state: object, **more: object) -> Turn:
         raise ValueError("no turn")
 
     opening = Opening(make, request_id="req_1", received=0.0, call=CallContext())

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from offhook.errors import UpstreamBusy
-from offhook.events import Attempt, Command, Event, Finish, Text, ToolCall, Turn, Usage
+from offhook.events import Aside, Attempt, AttemptEnded, Command, Event, Finish, Text, ToolCall, Turn, Usage
 from offhook.store.base import EventRecord
 from offhook.turns.record import events_of, generated_at
 from tests.desk import Desk, desk
@@ -25,6 +26,19 @@ if TYPE_CHECKING:
     from offhook.store.base import TurnRecord
 
 HELLO = [("system", "be kind"), ("user", "hello")]
+
+
+class Counted(Listener):
+    """A reader to which so many characters went out."""
+
+    def __init__(self, sent: int) -> None:
+        super().__init__()
+        self._sent = sent
+
+    @property
+    @override
+    def sent(self) -> int:
+        return self._sent
 
 
 async def recorded(it: Desk, answer: Callable[[Turn, ReplyWriter], Awaitable[None]], **asked: Any) -> TurnRecord:
@@ -75,6 +89,43 @@ async def test_generated_and_sent_are_kept_apart() -> None:
         assert record.heard is None
 
 
+async def test_what_was_said_beside_the_answer_is_in_neither_text() -> None:
+    """However much of a reply went out, of the answer that much was sent which stands there without the asides."""
+    events = (Aside("Let me see. ", "filler"), Text("One, "), Text("two."), Aside(" Bye.", "closing"))
+    whole = "Let me see. One, two. Bye."
+    for sent in range(len(whole) + 1):
+        async with desk() as it:
+            table = Table(journal=it.journal, store=it.store, clock=it.clock)
+            await table.ask(Scripted(writing(*events)), Counted(sent), HELLO)
+            await settled()
+            await table.close()
+            [record] = it.store.turns
+        words = whole[len("Let me see. ") : sent]
+        assert (record.generated, record.sent) == ("One, two.", words.removesuffix(" Bye."[: max(0, sent - 21)]))
+        assert record.map == (((0, 0),) if words else ())
+        assert [(event.kind, event.data["why"]) for event in record.events] == [
+            ("aside", "filler"),
+            ("aside", "closing"),
+        ]
+
+
+async def test_what_a_turn_cost_is_kept() -> None:
+    """All its attempts together; none where no price is known."""
+    async with desk() as it:
+
+        async def answer(turn: Turn, reply: ReplyWriter) -> None:
+            it.clock.advance(2.5)
+            for cost in (0.25, None, 0.5):
+                reply.note(AttemptEnded(1, "a", "slow", 2.0, cost=cost))
+            reply.write(Text("Hi."))
+
+        it.clock.advance(100)
+        record = await recorded(it, answer)
+        assert record.cost == 0.75
+        assert [event.data["at"] for event in record.events] == [0.5] * 3
+        assert (await recorded(it, writing(Text("Hi.")), call="d")).cost is None
+
+
 async def test_the_events_that_matter_are_kept_with_their_times() -> None:
     """Attempts, tool calls and commands, not words and not usage."""
 
@@ -90,9 +141,13 @@ async def test_the_events_that_matter_are_kept_with_their_times() -> None:
         it.clock.advance(100)
         record = await recorded(it, answer)
         assert record.events == (
-            EventRecord(kind="attempt", at=0.0, data={"upstream": "model.test", "model": "big"}),
+            EventRecord(
+                kind="attempt",
+                at=0.0,
+                data={"upstream": "model.test", "model": "big", "number": 1, "round": 1, "hedge": False},
+            ),
             EventRecord(kind="tool_call", at=0.5, data={"name": "look", "arguments": '{"n":1}', "id": "c1"}),
-            EventRecord(kind="command", at=0.75, data={"name": "hangup"}),
+            EventRecord(kind="command", at=0.75, data={"name": "hangup", "to": ""}),
         )
         assert (record.reason, record.prompt_tokens, record.completion_tokens) == ("tool_calls", 10, 3)
 

@@ -38,6 +38,98 @@ def test_reasoning_is_not_said() -> None:
     assert translator.feed([chunk({"reasoning_content": "hm"}), chunk({"reasoning": "hm"})]) == []
 
 
+CALL = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}
+NOTHING: dict[str, list[ServerEvent]] = {
+    "a role": [chunk({"role": "assistant", "content": ""})],
+    "reasoning": [chunk({"reasoning_content": "Well, hm."})],
+    "a thought": [chunk({"content": "<think>Well,"}), chunk({"content": " hm.</think>"})],
+    "white space": [chunk({"content": " "}), chunk({"content": "\n"})],
+    "marks": [chunk({"content": "..."})],
+    "usage": [chunk({}, usage={"prompt_tokens": 1, "completion_tokens": 1})],
+    "a null delta": [chunk(None)],
+    "half a call": [chunk({"tool_calls": [CALL]})],
+    "a call of nothing": [chunk({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}, "tool_calls")],
+}
+
+
+@pytest.mark.parametrize("events", NOTHING.values(), ids=NOTHING)
+def test_what_nobody_can_hear_is_not_useful(events: list[ServerEvent]) -> None:
+    """None of it answers a caller, and an answer of nothing else has failed, unless it was whole calls after all."""
+    translator = Translator()
+    translator.feed(events)
+    assert not translator.useful
+    if events is NOTHING["half a call"]:
+        assert translator.feed([DONE]) == []
+        assert translator.useful
+    else:
+        translator.feed([chunk({}, "stop"), DONE])
+        with pytest.raises(UpstreamBroken, match="no words"):
+            translator.flush()
+
+
+@pytest.mark.parametrize(
+    ("delta", "useful", "moved"),
+    [
+        ({"content": "Hi"}, True, 1),
+        ({"content": " "}, False, 0),
+        ({"content": "</think>"}, False, 0),
+        ({"content": "5"}, True, 1),
+        ({"refusal": "No."}, True, 1),
+        ({"reasoning": "Hm."}, False, 0),
+        ({"tool_calls": [CALL]}, False, 1),
+    ],
+)
+def test_words_and_calls_bring_an_answer_on(delta: dict[str, Any], useful: bool, moved: int) -> None:
+    """Each event that holds some is counted; the same again counts again, a whole call that is repeated does not."""
+    translator = Translator()
+    translator.feed([chunk(delta)])
+    assert (translator.useful, translator.moved) == (useful, moved)
+    translator.feed([chunk(delta)])
+    assert translator.moved == (1 if "tool_calls" in delta else 2 * moved)
+
+
+@pytest.mark.parametrize("end", [chunk({}, "stop"), DONE, ServerEvent(b"{")])
+def test_the_end_is_known_before_the_usage(end: ServerEvent) -> None:
+    """A finish chunk, [DONE] or a failure tell that nothing more of the answer comes."""
+    translator = Translator()
+    translator.feed([chunk({"content": "Hi"})])
+    assert not translator.finished
+    translator.feed([end])
+    assert translator.finished
+
+
+def test_an_answer_that_was_filtered_may_be_empty() -> None:
+    """What a service held back is no failure of the service: asked again it would do the same."""
+    translator = Translator()
+    translator.feed([chunk({}, "content_filter"), DONE])
+    assert translator.flush() == [Finish("content_filter")]
+
+
+def test_an_answer_may_begin_inside_its_reasoning() -> None:
+    """With ``thinks_first`` only what stands behind the closing tag is said."""
+    translator = Translator(thinks_first=True)
+    assert translator.feed([chunk({"content": "Hm."})]) == []
+    assert translator.feed([chunk({"content": " </think>\n\nHi"})]) == [Text("Hi")]
+
+
+def test_what_was_held_back_is_given_at_the_end() -> None:
+    """The beginning of what might have been a tag is words after all."""
+    translator = Translator()
+    assert translator.feed([chunk({"content": "1 <"})]) == [Text("1 ")]
+    translator.feed([chunk({}, "stop"), DONE])
+    assert translator.flush() == [Text("<"), Finish("stop")]
+
+
+def test_tokens_are_estimated_where_nobody_counts() -> None:
+    """Words, reasoning and tool calls count, since all of them are paid for."""
+    translator = Translator()
+    assert translator.estimated() == 0
+    translator.feed([chunk({"content": "12345678"})])
+    assert translator.estimated() == 2
+    translator.feed([chunk({"reasoning_content": "1234"}), chunk({"tool_calls": [CALL]})])
+    assert translator.estimated() == 2 + 1 + 1
+
+
 def test_a_refusal_is_said() -> None:
     """A model that declines is heard: the line is not silent."""
     assert Translator().feed([chunk({"refusal": "I cannot do that."})]) == [Text("I cannot do that.")]

@@ -14,7 +14,11 @@ from offhook.errors import (
     BadField,
     BadKey,
     OffhookError,
+    Overloaded,
     Stopping,
+    TooMany,
+    TurnError,
+    TurnTimeout,
     UnknownModel,
     UpstreamBusy,
     UpstreamRefused,
@@ -30,7 +34,9 @@ CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) an
 
 
 def sample(kind: type[OffhookError]) -> OffhookError:
-    return WrongMethod("No.", allow="POST") if kind is WrongMethod else kind("No.")
+    if kind is WrongMethod:
+        return WrongMethod("No.", allow="POST")
+    return kind("No.", retry_after=2.0) if issubclass(kind, TooMany | Overloaded) else kind("No.")
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -68,10 +74,12 @@ def test_any_message_is_written(message: str, param: str) -> None:
         (WrongMethod("No.", allow="GET, POST"), {b"allow": b"GET, POST"}),
         (AgentError("No."), {b"x-should-retry": b"false"}),
         (UpstreamRefused("No."), {b"x-should-retry": b"false"}),
-        (UpstreamTimeout("No."), {b"x-should-retry": b"true"}),
+        (UpstreamTimeout("No."), {b"x-should-retry": b"false"}),
+        (TurnTimeout("No."), {b"x-should-retry": b"false"}),
         (Stopping("No."), {b"x-should-retry": b"true"}),
-        (UpstreamBusy("No.", retry_after="7"), {b"retry-after": b"7", b"x-should-retry": b"true"}),
-        (UpstreamBusy("No."), {b"retry-after": b"1", b"x-should-retry": b"true"}),
+        (UpstreamBusy("No.", retry_after="7"), {b"x-should-retry": b"false"}),
+        (TooMany("No.", retry_after=6.2), {b"retry-after": b"7", b"x-should-retry": b"true"}),
+        (Overloaded("No.", retry_after=0.0), {b"retry-after": b"1", b"x-should-retry": b"true"}),
     ],
 )
 def test_the_headers_of_an_error(error: OffhookError, headers: dict[bytes, bytes]) -> None:
@@ -89,6 +97,7 @@ def test_every_5xx_says_whether_to_retry(kind: type[OffhookError]) -> None:
     assert told == ((b"true" if kind.retryable else b"false") if repeated else None)
 
 
-def test_a_foreign_retry_after_is_only_latin() -> None:
-    """What an upstream wrote into Retry-After cannot break our header."""
-    assert dict(faults.error_headers(UpstreamBusy("No.", retry_after="七")))[b"retry-after"] == b"?"
+@pytest.mark.parametrize("kind", [kind for kind in CLASSES if issubclass(kind, TurnError)])
+def test_a_turn_that_failed_is_a_503_that_nobody_repeats(kind: type[OffhookError]) -> None:
+    """Whatever it was: a client that repeats the request leaves its caller in silence meanwhile."""
+    assert (kind.status, kind.retryable) == (503, False)

@@ -25,6 +25,12 @@ class ReplyWriter(Protocol):
         Raises TurnOver when the reply has already ended.
         """
 
+    def note(self, event: Event) -> None:
+        """Append an event that is recorded and never sent; nothing is done when the reply has ended."""
+
+    def fill(self, phrase: str) -> None:
+        """Have a phrase said soon, if nothing was said in this turn before; for what takes time, such as a tool."""
+
     def close(self, finish: Finish) -> None:
         """End the reply with a reason of the agent's own, such as ``length``; otherwise the engine ends it."""
 

@@ -15,10 +15,10 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from offhook.agents.pool import DaemonPool
 from offhook.agents.values import to_event
 from offhook.errors import SetupError
 from offhook.events import Finish
+from offhook.tools.pool import DaemonPool
 
 if TYPE_CHECKING:
     from offhook.agents.base import ReplyWriter

@@ -28,7 +28,7 @@ def load_function(name: str) -> Callable[..., Any]:
     place, colon, attribute = name.partition(":")
     if not colon or not place or not attribute:
         raise SetupError(f"{name!r} names no agent; write module:function or file.py:function, for example app:reply.")
-    module = _load(place)
+    module = load_module(place)
     value: Any = module
     for part in attribute.split("."):
         value = getattr(value, part, None)
@@ -44,7 +44,11 @@ def load_function(name: str) -> Callable[..., Any]:
     return function
 
 
-def _load(place: str) -> ModuleType:
+def load_module(place: str) -> ModuleType:
+    """Give the module, or the file, of that name.
+
+    Raises SetupError, in one line, when there is none or it fails when it is loaded.
+    """
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)

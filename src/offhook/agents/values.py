@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -16,6 +16,8 @@ An agent gives strings and events, for example:
         yield "Goodbye."
         yield turn.hangup()"""
 
+_GIVEN = (Text, ToolCall, Command, Usage, Attempt, Finish)
+_Given: TypeAlias = Text | ToolCall | Command | Usage | Attempt | Finish
 _REASONS = ("stop", "length", "tool_calls", "content_filter")
 
 
@@ -26,7 +28,7 @@ def to_event(value: Any) -> Event:
     """
     if isinstance(value, str):
         return Text(value)
-    if isinstance(value, Text | ToolCall | Command | Usage | Attempt | Finish):
+    if isinstance(value, _GIVEN):
         wrong = _what_is_wrong(value)
         if wrong is None:
             return value
@@ -38,15 +40,15 @@ def to_event(value: Any) -> Event:
     raise AgentValueError(f"The agent gave {type(value).__name__}, which is neither text nor an event.\n{_EXAMPLE}")
 
 
-def _what_is_wrong(event: Event) -> str | None:
+def _what_is_wrong(event: _Given) -> str | None:
     """Say what is wrong with an event's fields, None for nothing: the structs themselves do not look."""
     match event:
         case Text(text):
             return None if isinstance(text, str) else f"Text({type(text).__name__}); write Text(str(...))"
         case ToolCall():
             return _wrong_call(event)
-        case Command(name):
-            return None if name == "hangup" else f"Command({name!r}); there is turn.hangup()"
+        case Command():
+            return _wrong_command(event)
         case Usage(prompt, completion):
             good = all(type(count) is int and count >= 0 for count in (prompt, completion))
             return None if good else "a Usage whose counts are not whole numbers from 0 up"
@@ -56,6 +58,14 @@ def _what_is_wrong(event: Event) -> str | None:
         case Finish(reason, error):
             good = reason in _REASONS and error is None
             return None if good else f"Finish({reason!r}); there are: {', '.join(_REASONS)}"
+
+
+def _wrong_command(command: Command) -> str | None:
+    if command.name not in ("hangup", "transfer"):
+        return f"Command({command.name!r}); there are turn.hangup() and turn.transfer(number)"
+    if command.name == "transfer" and (not isinstance(command.to, str) or not command.to.strip()):
+        return "a transfer without a number; write turn.transfer('+4930123456')"
+    return None
 
 
 def _wrong_call(call: ToolCall) -> str | None:

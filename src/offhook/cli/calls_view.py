@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -126,6 +126,7 @@ def show_call(out: Console, stored: StoredCall) -> None:
         ("length", _clock(length_of(call))),
         ("ended by", call.ended_by or "-"),
         ("turns", f"{len(stored.turns)}, {failed} failed" if failed else str(len(stored.turns))),
+        ("cost", _cost(stored.turns)),
         ("user data", call.user_data),
         ("state", call.state),
     ):
@@ -144,8 +145,8 @@ def _show_turn(out: Console, turn: TurnRecord) -> None:
     out.print(head, soft_wrap=True)
     for label, text, style in _said(turn):
         _say(out, label, text, style=style)
-    for event in turn.events:
-        _say(out, event.kind.replace("_", " "), _event(event))
+    for label, text in _happened(turn):
+        _say(out, label, text)
     failed = turn.reason in ("failed", "content_filter")
     _say(out, turn.reason, _timing(turn), style="red" if failed else "dim")
 
@@ -153,8 +154,15 @@ def _show_turn(out: Console, turn: TurnRecord) -> None:
 def _said(turn: TurnRecord) -> Iterator[tuple[str, str, str]]:
     """Give what either side said, and what of it did not arrive: label, text, style."""
     yield "injected" if turn.kind == "injected" else "caller", turn.said or "-", "cyan"
+    asides = [
+        (event.data["why"], f"{event.data['text'].strip()}  {_at(event.at)}")
+        for event in turn.events
+        if event.kind == "aside"
+    ]
+    yield from ((why, text, "yellow") for why, text in asides if why == "filler")
     heard = len(turn.sent) if turn.heard is None else turn.heard
-    yield "agent", turn.sent[:heard] or "-", "green"
+    if turn.sent[:heard] or not asides:
+        yield "agent", turn.sent[:heard] or "-", "green"
     if turn.sent[heard:]:
         yield "not heard", turn.sent[heard:], "dim"
     sent = generated_at(turn, len(turn.sent)) if turn.sent else 0
@@ -163,6 +171,55 @@ def _said(turn: TurnRecord) -> Iterator[tuple[str, str, str]]:
         yield "cut", f"after {sent} of {len(turn.generated)} characters", ""
     if turn.heard is not None:
         yield "heard", f"{turn.heard} of {len(turn.sent)} characters sent", ""
+    yield from ((why, text, "yellow") for why, text in asides if why != "filler")
+
+
+def _happened(turn: TurnRecord) -> Iterator[tuple[str, str]]:
+    """Give what happened in a turn beside words: label, text. How an attempt ended is told where it began."""
+    ended = {event.data["number"]: event.data for event in turn.events if event.kind == "attempt_ended"}
+    for event in turn.events:
+        if event.kind == "attempt":
+            yield "attempt", f"{_attempt(event.data, ended.get(event.data.get('number')))}  {_at(event.at)}"
+        elif event.kind == "tool_run":
+            yield "tool run", f"{_tool_run(event.data)}  {_at(event.data['at'])}"
+        elif event.kind not in ("attempt_ended", "aside"):
+            yield event.kind.replace("_", " "), _event(event)
+
+
+def _attempt(begun: Mapping[str, Any], ended: Mapping[str, Any] | None) -> str:
+    """Give an attempt at a model service: which, how it ended, how long it took and what it cost."""
+    told = [f"{begun['upstream']} {begun['model']}"]
+    if begun.get("round", 1) > 1:
+        told.append(f"round {begun['round']}")
+    if begun.get("hedge"):
+        told.append("hedge")
+    if ended is None:
+        return ", ".join([*told, "no end known"])
+    told.append(f"{ended['outcome']} {ended['code']}" if ended["code"] else ended["outcome"])
+    told.append(_milliseconds(ended["seconds"]))
+    if ended["first_useful"] is not None:
+        told.append(f"first useful {_milliseconds(ended['first_useful'])}")
+    if ended["prompt_tokens"] or ended["completion_tokens"]:
+        about = "about " if ended["estimated"] else ""
+        told.append(f"tokens {about}{ended['prompt_tokens']} in, {ended['completion_tokens']} out")
+    if ended["cost"] is not None:
+        told.append(f"cost {_money(ended['cost'])}")
+    return ", ".join(told)
+
+
+def _tool_run(run: Mapping[str, Any]) -> str:
+    outcome = f"{run['outcome']} {run['code']}" if run["code"] else run["outcome"]
+    return f"{run['name']} {run['arguments']}, {outcome}, {_milliseconds(run['seconds'])}"
+
+
+def _cost(turns: Iterable[TurnRecord]) -> str | None:
+    """Give what turns cost together, for a person; None where no price is known."""
+    costs = [turn.cost for turn in turns if turn.cost is not None]
+    return _money(sum(costs)) if costs else None
+
+
+def _money(cost: float) -> str:
+    return f"{cost:.6f}".rstrip("0").rstrip(".")
 
 
 def _event(event: EventRecord) -> str:
@@ -171,7 +228,11 @@ def _event(event: EventRecord) -> str:
         for name, value in event.data.items()
         if value not in (None, "", {})
     )
-    return f"{told}  (at {_milliseconds(event.at)})".strip()
+    return f"{told}  {_at(event.at)}".strip()
+
+
+def _at(seconds: float) -> str:
+    return f"(at {_milliseconds(seconds)})"
 
 
 def _timing(turn: TurnRecord) -> str:
@@ -184,6 +245,8 @@ def _timing(turn: TurnRecord) -> str:
     told = [f"{name} {_milliseconds(seconds)}" for name, seconds in marks if seconds is not None]
     if turn.prompt_tokens is not None or turn.completion_tokens is not None:
         told.append(f"tokens {_count(turn.prompt_tokens)} in, {_count(turn.completion_tokens)} out")
+    if (cost := _cost([turn])) is not None:
+        told.append(f"cost {cost}")
     if turn.error is not None:
         told.insert(0, turn.error)
     return ", ".join(told) or "-"

@@ -93,7 +93,8 @@ def masked(settings: Settings) -> dict[str, Any]:
 
 def _masked(value: Any, name: str = "") -> Any:
     if isinstance(value, Mapping):
-        return {key: _masked(one, key) for key, one in value.items()}
+        # Of an upstream's headers every one may be a key.
+        return {key: _masked(one, name if name in SECRETS else key) for key, one in value.items()}
     if isinstance(value, list):
         return [_masked(one, name) for one in value]
     if value is not None and name in SECRETS:
@@ -126,6 +127,10 @@ def _table(loaded: Loaded) -> Table:
 
 def _rows(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Give a row for each thing in a table that somebody gave."""
+    if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+        for number, one in enumerate(value):
+            yield from _rows(f"{name}[{one.get('name', number)}]", one)
+        return
     if not isinstance(value, Mapping) or not value:
         yield name, value
         return

@@ -14,6 +14,7 @@ from offhook.cli.config import config
 from offhook.cli.db import db
 from offhook.cli.demo import demo
 from offhook.cli.init import init
+from offhook.cli.keys import keys
 from offhook.cli.serve import serve
 from offhook.errors import OffhookError, SetupError
 
@@ -33,6 +34,7 @@ app.command()(init)
 app.command()(config)
 app.add_typer(calls, name="calls")
 app.add_typer(db, name="db")
+app.add_typer(keys, name="keys")
 
 
 def _version(asked: bool) -> None:

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from offhook.config import FIELDS, PREFIX, Settings
+from offhook.config import FIELDS, PREFIX, TABLES, Settings
 
 # Tables have no form as a flag; the agent is the command's argument.
-_NO_FLAG = frozenset({"agents", "dialect", "agent"})
+_NO_FLAG = TABLES | {"agent"}
 
 
 # What the commands that take every setting have in common beside them.

@@ -41,7 +41,7 @@ def _serve(
     **flags: Any,
 ) -> None:
     settings = load(given({"agent": agent, **flags}), config=config).settings
-    set_up(settings.log_level)
+    set_up(settings.log_level, settings.log_format)
     clock = SystemClock()
     console = Console(highlight=False, soft_wrap=True)
     own: OwnKey | None = None
@@ -92,6 +92,9 @@ def _who(settings: Settings) -> str:
         return f"the model service at {without_query(settings.upstream)}"
     if settings.agent:
         return f"the agent {settings.agent}"
+    if settings.upstream_table and not settings.agents:
+        names = settings.upstreams or [str(table["name"]) for table in settings.upstream_table]
+        return f"the model services {', '.join(names)}"
     return f"the agents of {len(settings.agents)} ModelIds" if settings.agents else "the built-in test line"
 
 

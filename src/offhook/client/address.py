@@ -21,9 +21,9 @@ def address(base_url: str, path: str) -> URL:
         url = URL(text)
         port = url.port
     except ValueError as error:
-        raise SetupError(f"The base URL {text!r} is not a URL: {error}.") from None
+        raise SetupError(f"The base URL {without_query(text)!r} is not a URL: {error}.") from None
     if url.scheme not in ("http", "https") or not url.host or port is None:
-        raise SetupError(f"The base URL {text!r} must look like http://host:port/v1 or https://host/v1.")
+        raise SetupError(f"The base URL {without_query(text)!r} must look like http://host:port/v1 or https://host/v1.")
     if url.user is not None or url.password is not None:
         raise SetupError("The base URL must not hold a name or password; give the key as the API key.")
     return url.with_path(url.raw_path.rstrip("/") + path, encoded=True, keep_query=True)

@@ -72,7 +72,8 @@ class EndpointStream:
             try:
                 data = await content.readany()
             except FOREIGN as error:
-                raise translate(error, self._at) from error
+                # The library raises one and the same error for every closed connection: its traceback would grow.
+                raise translate(error, self._at) from error.with_traceback(None)
             if data:
                 events = self._decoder.feed(data)
             else:
@@ -88,9 +89,9 @@ class EndpointStream:
             async with asyncio.timeout(within):
                 while not self.at_end:
                     self.at_end = not await self._response.content.readany()
-        except FOREIGN:
+        except FOREIGN as error:
             # A timeout too. The reply was complete before: what the connection does now concerns nobody.
-            return
+            error.with_traceback(None)
 
     def close(self) -> None:
         """Let the connection go: kept for the next request after the end of the body, else aborted at once."""
@@ -206,10 +207,10 @@ class EndpointClient:
         fields = {"Accept": "application/json", **(headers or {})}
         return await self._json(await self.send("POST", self.chat_url(query), _encode(body), fields))
 
-    async def get_json(self, path: str = MODELS) -> dict[str, Any]:
+    async def get_json(self, path: str = MODELS, *, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Give the JSON object at ``path`` under the base URL. Raises as ``post_json`` does."""
         url = address(self._base_url, path)
-        return await self._json(await self.send("GET", url, None, {"Accept": "application/json"}))
+        return await self._json(await self.send("GET", url, None, {"Accept": "application/json", **(headers or {})}))
 
     def chat_url(self, query: Iterable[tuple[str, str]] = ()) -> URL:
         """Give the address of the chat completions with more query parameters."""

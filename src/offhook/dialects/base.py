@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from offhook.events import CallContext, Command, Event, Message, Text, ToolCall
+from offhook.events import Aside, CallContext, Command, Event, Message, Text, ToolCall
 from offhook.wire.chat import CallDelta, ChatRequest, text_of
 
 # What is written to the stream for an event: text, or a whole tool call.
@@ -42,10 +42,16 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``query:session_id`` or ``body:custom.id`` (see ``dialects/sources.py``); that wins over what the platform sends.
     ``cancel_grace`` is how many seconds a turn of which nothing was said yet goes on after a disconnect, for platforms
     that retry. ``superseded`` is how the reply that a newer turn ends looks to the platform: whole, or broken off by an
-    error.
+    error. ``transfer_function`` is the function name for a transfer. ``telephone``, ``fillers``, ``speculative`` and
+    ``language`` win over what the dialect says of the platform, see ``Dialect``.
     """
 
     hangup_function: str = "hangup"
+    transfer_function: str = "transfer"
+    telephone: bool | None = None
+    fillers: bool | None = None
+    speculative: bool | None = None
+    language: str | None = None
     cancel_grace: Annotated[float, Meta(ge=0)] = 0.0
     superseded: Literal["stop", "error"] = "stop"
     call_id: str | None = None
@@ -60,6 +66,10 @@ class Dialect(msgspec.Struct, frozen=True):
     """One platform. ``marks`` tells whether a request is this platform's, from its body, headers or query.
 
     ``memory`` is where the history comes from when nothing else is set: the ``window`` where the platform sends all.
+    ``telephone`` tells that only a voice is on the other end: what fails there is told in words. ``fillers`` tells that
+    the platform has fillers of its own, ``speculative`` that it asks before it knows that the caller has finished.
+    ``language`` is that of the house's phrases where the caller's cannot be told. ``tags`` matches, in any case, the
+    beginning of what the platform takes for a command when it stands in a text, such as ``<imsagent_hangup``.
     """
 
     name: str
@@ -67,16 +77,24 @@ class Dialect(msgspec.Struct, frozen=True):
     read: Callable[[Arrival], Reading]
     write: Callable[[Event, Options], tuple[Piece, ...]]
     memory: Literal["call", "window"] = "window"
+    telephone: bool = False
+    fillers: bool = False
+    speculative: bool = False
+    language: str = "en"
+    tags: tuple[str, ...] = ()
 
 
 def write_openai(event: Event, options: Options) -> tuple[Piece, ...]:
     """Write an event as plain OpenAI has it; the hang-up is a tool call without arguments."""
-    if isinstance(event, Text):
+    if isinstance(event, Text | Aside):
         return (event.text,) if event.text else ()
     if isinstance(event, ToolCall):
         return (CallDelta(name=event.name, arguments=event.arguments or "{}", id=event.id),)
     if isinstance(event, Command) and event.name == "hangup":
         return (CallDelta(name=options.hangup_function, arguments="{}", id=""),)
+    if isinstance(event, Command):
+        arguments = msgspec.json.encode({"number": event.to}).decode()
+        return (CallDelta(name=options.transfer_function, arguments=arguments, id=""),)
     return ()
 
 

@@ -23,11 +23,18 @@ def json_messages(
     status: int, body: bytes, *, request_id: str, headers: Sequence[Header] = ()
 ) -> tuple[Message, Message]:
     """Give the ASGI messages of a whole JSON response."""
+    return whole_messages(status, body, JSON, request_id=request_id, headers=headers)
+
+
+def whole_messages(
+    status: int, body: bytes, content_type: bytes, *, request_id: str, headers: Sequence[Header] = ()
+) -> tuple[Message, Message]:
+    """Give the ASGI messages of a whole response."""
     start: Message = {
         "type": "http.response.start",
         "status": status,
         "headers": [
-            (b"content-type", JSON),
+            (b"content-type", content_type),
             (b"content-length", str(len(body)).encode()),
             (REQUEST_ID, request_id.encode("latin-1")),
             *headers,

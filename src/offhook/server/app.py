@@ -9,17 +9,19 @@ import msgspec
 from starlette.routing import Route, Router
 from typing_extensions import override
 
-from offhook.errors import Stopping, UnknownCall, UnknownPath
-from offhook.server.answers import answer, json_messages
+from offhook.errors import Overloaded, Stopping, UnknownCall, UnknownPath
+from offhook.server.answers import answer, json_messages, whole_messages
 from offhook.server.door import Door, Visit, read_visit, refused
+from offhook.turns.call import key_of
 from offhook.wire.models import encode_list, encode_one
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from starlette.types import Receive, Scope, Send
 
     from offhook.clock import Clock
+    from offhook.observe.metrics import Metrics
     from offhook.server.auth import Keys
     from offhook.server.chat import ChatDoor
     from offhook.server.line import Line
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 class ModelsDoor(Door):
     """``GET .../models`` and ``GET .../models/{id}``: the ModelIds that are answered for."""
+
+    scope = "models"
 
     def __init__(self, *, model_ids: Sequence[str], keys: Keys, clock: Clock) -> None:
         super().__init__(keys=keys, clock=clock)
@@ -55,7 +59,10 @@ class HealthDoor(Door):
 
 
 class ReadyDoor(Door):
-    """``GET /readyz``: the server takes new turns; 503 once it goes down. ``degraded`` names what it does without."""
+    """``GET /readyz``: the server takes new turns; 503 when it has too many, and once it goes down.
+
+    ``degraded`` names what it does without.
+    """
 
     def __init__(self, *, line: Line, clock: Clock) -> None:
         super().__init__(keys=None, clock=clock)
@@ -65,6 +72,8 @@ class ReadyDoor(Door):
     async def visit(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         if self._line.engine.stopping:
             raise Stopping("The server is going down; try another one.")
+        if self._line.admission.overloaded:
+            raise Overloaded("This server answers as many turns as it may; try another one.", retry_after=1)
         body: dict[str, Any] = {"status": "ready"}
         if degraded := self._line.engine.degraded:
             body["degraded"] = degraded
@@ -75,6 +84,7 @@ class EndDoor(Door):
     """``POST .../calls/{id}/end``: the call has ended, as somebody knows who is told; 404 when it is not live here."""
 
     methods = ("POST",)
+    scope = "calls"
 
     def __init__(self, *, line: Line, keys: Keys, clock: Clock) -> None:
         super().__init__(keys=keys, clock=clock)
@@ -83,9 +93,25 @@ class EndDoor(Door):
     @override
     async def visit(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         call_id = scope["path_params"]["call_id"]
-        if not self._line.calls.end(call_id, "callback"):
+        key = key_of(call_id, visit.owner.tenant)
+        if key is None or not self._line.calls.end(key, "callback"):
             raise UnknownCall(f"The call {call_id!r} is not live here.")
         await answer(send, json_messages(200, b'{"ended":true}', request_id=visit.request_id))
+
+
+class MetricsDoor(Door):
+    """``GET /metrics``: the figures of the server for Prometheus."""
+
+    scope = "metrics"
+
+    def __init__(self, *, metrics: Metrics, keys: Keys | None, clock: Clock) -> None:
+        super().__init__(keys=keys, clock=clock)
+        self._metrics = metrics
+
+    @override
+    async def visit(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        body, content_type = self._metrics.render(visit.headers.get("accept", ""))
+        await answer(send, whole_messages(200, body, content_type.encode(), request_id=visit.request_id))
 
 
 class NowhereDoor:
@@ -93,6 +119,7 @@ class NowhereDoor:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.on_refused: Callable[[str | None], None] = lambda code: None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = read_visit(scope, self._clock)
@@ -100,11 +127,28 @@ class NowhereDoor:
             f"Nothing is served at {visit.method} {visit.path}. Chat completions are at /v1/chat/completions: "
             "set the base URL to one that ends in /v1; the client appends /chat/completions."
         )
+        self.on_refused(error.code)
         await answer(send, refused(error, visit))
 
 
-def make_router(line: Line, *, chat: ChatDoor, models: ModelsDoor, keys: Keys, clock: Clock) -> Router:
-    """Give the ASGI application. Chat and models are served under any prefix, since base URLs are mis-pasted."""
+def make_router(
+    line: Line,
+    *,
+    chat: ChatDoor,
+    models: ModelsDoor,
+    metrics: MetricsDoor | None,
+    keys: Keys,
+    clock: Clock,
+    on_refused: Callable[[str | None], None] = lambda code: None,
+) -> Router:
+    """Give the ASGI application. Chat and models are served under any prefix, since base URLs are mis-pasted.
+
+    ``on_refused`` is given the code of each request that is refused, save those that only ask how the server is.
+    """
+    end, nowhere = EndDoor(line=line, keys=keys, clock=clock), NowhereDoor(clock)
+    doors: list[Door | NowhereDoor] = [chat, models, end, nowhere, *([] if metrics is None else [metrics])]
+    for door in doors:
+        door.on_refused = on_refused
 
     @asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:
@@ -118,15 +162,13 @@ def make_router(line: Line, *, chat: ChatDoor, models: ModelsDoor, keys: Keys, c
         [
             Route("/healthz", HealthDoor(clock=clock)),
             Route("/readyz", ReadyDoor(line=line, clock=clock)),
+            *([] if metrics is None else [Route("/metrics", metrics)]),
             *(Route(prefix + "/chat/completions", chat) for prefix in ("", "/{prefix:path}")),
-            *(
-                Route(prefix + "/calls/{call_id:path}/end", EndDoor(line=line, keys=keys, clock=clock))
-                for prefix in ("", "/{prefix:path}")
-            ),
+            *(Route(prefix + "/calls/{call_id:path}/end", end) for prefix in ("", "/{prefix:path}")),
             *(Route(prefix + "/models", models) for prefix in ("", "/{prefix:path}")),
             *(Route(prefix + "/models/{model_id:path}", models) for prefix in ("", "/{prefix:path}")),
         ],
         redirect_slashes=False,
-        default=NowhereDoor(clock),
+        default=nowhere,
         lifespan=lifespan,
     )

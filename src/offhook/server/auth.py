@@ -1,4 +1,4 @@
-"""Who may call: keys, checked before the body is read."""
+"""Who may call, and for what: keys, checked before the body is read."""
 
 from __future__ import annotations
 
@@ -6,26 +6,57 @@ import hmac
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from offhook.errors import BadKey
+import msgspec
+
+from offhook.errors import BadKey, NotAllowed
+from offhook.server.keys import SCOPES, KeyScope, Limits, digest_of, split_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from offhook.server.keys import KeyBook
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Whose key came along: its id and name, what it may be used for, and how much."""
+
+    id: str
+    name: str
+    scopes: tuple[KeyScope, ...] = SCOPES
+    limits: Limits = Limits()
+
+    @property
+    def tenant(self) -> str:
+        """Whose its calls are: everybody's with a key of that name; empty for the keys of the settings."""
+        return "" if self.id in (ANYBODY.id, SETTINGS.id) else self.name
+
+
+# No key of the book has such an id.
+ANYBODY = Owner("anybody", "anybody")
+SETTINGS = Owner("settings", "settings")
+
+_NO_DIGEST = bytes(32)
+
 
 class Keys:
-    """The keys that this server accepts; with none given everybody is let in (``--no-auth``)."""
+    """The keys that this server accepts: ``keys`` of its settings, for everything, and those of a ``book``.
 
-    def __init__(self, keys: Iterable[str]) -> None:
+    With neither, everybody is let in (``--no-auth``).
+    """
+
+    def __init__(self, keys: Iterable[str], book: KeyBook | None = None) -> None:
         self._digests = [sha256(key.encode()).digest() for key in keys]
+        self._book = book
 
-    def check(self, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
-        """Return when one of the places that may hold a key holds a good one. Raises BadKey otherwise.
+    def check(self, headers: Mapping[str, str], query: Mapping[str, str], scope: KeyScope) -> Owner:
+        """Give whose key came along, when one of the places that may hold one holds a good one for ``scope``.
 
         The places: ``Authorization: Bearer`` (scheme in any case, RFC 9110 11.1), the ``api-key`` header, and the
-        ``api-key`` query parameter (the vendor's ``OpenAIExtraQuery``).
+        ``api-key`` query parameter (the vendor's ``OpenAIExtraQuery``). Raises BadKey when there is no good key in
+        them, which does not tell what is wrong with it, and NotAllowed when it is good but not for this.
         """
-        if not self._digests:
-            return
+        if not self._digests and self._book is None:
+            return ANYBODY
         offered = [key for key in (_bearer(headers), headers.get("api-key"), query.get("api-key")) if key]
         if not offered:
             raise BadKey(
@@ -33,15 +64,33 @@ class Keys:
                 "with the key that 'offhook serve' was given."
             )
         # No early way out: how long the check takes says nothing about the keys.
-        good = [self._known(key) for key in offered]
-        if not any(good):
+        good = [owner for owner in map(self._owner, offered) if owner is not None]
+        if not good:
             raise BadKey(
                 "Incorrect API key. Compare the API-KEY field of the workflow's LLM node with the server's key."
             )
+        for owner in good:
+            if scope in owner.scopes:
+                return owner
+        raise NotAllowed(f"This key is not for this: it has not the scope {scope!r}. Make one with --scope {scope}.")
 
-    def _known(self, key: str) -> bool:
-        digest = sha256(key.encode("utf-8", "surrogateescape")).digest()
-        return any(hmac.compare_digest(digest, known) for known in self._digests)
+    def _owner(self, key: str) -> Owner | None:
+        digest = digest_of(key)
+        # All of them are compared.
+        settings = [hmac.compare_digest(digest, known) for known in self._digests]
+        booked = self._booked(key)
+        return SETTINGS if any(settings) else booked
+
+    def _booked(self, key: str) -> Owner | None:
+        if self._book is None or (parts := split_key(key)) is None:
+            return None
+        id, secret = parts
+        found = self._book.find(id)
+        same = hmac.compare_digest(digest_of(secret), _NO_DIGEST if found is None else found[1])
+        if found is None or not same or found[0].state(self._book.now()) != "good":
+            return None
+        record = found[0]
+        return Owner(record.id, record.name, record.scopes, record.limits)
 
 
 def _bearer(headers: Mapping[str, str]) -> str | None:

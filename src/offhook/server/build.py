@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from offhook.agents.function import FunctionAgent
-from offhook.agents.load import load_function
+from offhook.agents.load import load_function, load_module
 from offhook.agents.model import ModelAgent
 from offhook.agents.testline import testline
 from offhook.config import AgentSpec, agent_spec, is_loopback, no_such_setting
@@ -17,20 +17,24 @@ from offhook.dialects.base import Options
 from offhook.dialects.choose import named
 from offhook.dialects.sources import check as check_sources
 from offhook.errors import SetupError
-from offhook.observe.logs import TurnLog
-from offhook.server.app import ModelsDoor, make_router
+from offhook.server.admission import Admission
+from offhook.server.app import MetricsDoor, ModelsDoor, make_router
 from offhook.server.auth import Keys
 from offhook.server.capture import Sink, Tap, capture_to, show_reply_on, show_request_on
 from offhook.server.chat import ChatDoor
 from offhook.server.directory import Directory
+from offhook.server.keys import KeyBook
 from offhook.server.line import Line
+from offhook.server.seen import Seen
+from offhook.server.services import Services, sound_rules
 from offhook.store.choose import database_path, make_store
 from offhook.store.marks import Marks
+from offhook.tools.ledger import Ledger
+from offhook.tools.load import load_tools
 from offhook.turns.calls import Calls
 from offhook.turns.engine import Engine
 from offhook.turns.journal import Journal
 from offhook.turns.spool import Spool
-from offhook.upstream.spec import UpstreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
     from offhook.clock import Clock
     from offhook.config import Settings
     from offhook.observe.hooks import TurnHook
+    from offhook.server.line import Part
+    from offhook.store.base import Store
     from offhook.turns.state import CallState
 
 TESTLINE = "testline"
@@ -67,46 +73,88 @@ def build_line(
         )
     if settings.no_auth and settings.api_key:
         raise SetupError("--no-auth lets everybody in, so a key beside it would mean nothing; leave one out.")
-    directory = make_directory(settings, clock=clock, function=function, load=load)
-    dialect = None if settings.platform == "auto" else named(settings.platform)
-    options = dialect_options(settings.dialect)
+    store = _store(settings, clock)
+    journal = _journal(settings, store, clock)
+    ledger = Ledger(journal, clock)
+    services = Services(settings, clock, ledger)
+    directory = make_directory(settings, services, clock=clock, function=function, load=load)
     arrivals, sinks = _taps(settings, show)
-    accepted = _accepted(settings, keys)
-    line = _make_line(settings, directory, clock, [TurnLog(content=settings.log_content or settings.show), *hooks])
+    # In tests there may be no directory for data, and so no keys in it.
+    book = KeyBook(Path(settings.data_dir).absolute(), clock) if settings.data_dir and not settings.no_auth else None
+    accepted = _accepted(settings, keys, book)
+    seen = Seen(settings, clock, services.upstreams)
+    seen.hooks.extend(hooks)
+    line = _make_line(settings, directory, services, seen, store, journal, clock, [] if book is None else [book])
+    line.ledger = ledger
+    line.calls.on_over.append(ledger.forget)
+    chat = _chat_door(settings, line, accepted, clock)
     router = make_router(
         line,
-        chat=ChatDoor(
-            engine=line.engine,
-            directory=directory,
-            keys=accepted,
-            clock=clock,
-            dialect=dialect,
-            options=options,
-            max_body=settings.max_body,
-            memory=None if settings.memory == "auto" else settings.memory,
-        ),
+        chat=chat,
         models=ModelsDoor(model_ids=directory.model_ids, keys=accepted, clock=clock),
+        metrics=_metrics_door(settings, seen, accepted, clock),
         keys=accepted,
         clock=clock,
+        on_refused=seen.refused,
     )
     line.app = Tap(router, sinks, clock, arrivals=arrivals) if sinks else router
     return line
 
 
-def _make_line(settings: Settings, directory: Directory, clock: Clock, hooks: Sequence[TurnHook]) -> Line:
-    """Give the line without its addresses: what answers, remembers and records."""
+def _chat_door(settings: Settings, line: Line, keys: Keys, clock: Clock) -> ChatDoor:
+    return ChatDoor(
+        engine=line.engine,
+        calls=line.calls,
+        admission=line.admission,
+        directory=line.directory,
+        keys=keys,
+        clock=clock,
+        dialect=None if settings.platform == "auto" else named(settings.platform),
+        options=dialect_options(settings.dialect),
+        max_body=settings.max_body,
+        memory=None if settings.memory == "auto" else settings.memory,
+        language=None if settings.language == "auto" else settings.language,
+        slow_reader=settings.limits_slow_reader,
+    )
+
+
+def _metrics_door(settings: Settings, seen: Seen, keys: Keys, clock: Clock) -> MetricsDoor | None:
+    if seen.metrics is None:
+        return None
+    return MetricsDoor(metrics=seen.metrics, keys=None if settings.metrics == "open" else keys, clock=clock)
+
+
+def _store(settings: Settings, clock: Clock) -> Store | None:
     # As it is now: an agent may change the process's folder.
     folder = Path(settings.data_dir).absolute()
-    coord: MemoryCoordinator[CallState] = MemoryCoordinator()
     # A call that has ended for its silence may go on, and its replies answer retries for a while longer.
     recent_for = settings.call_idle + settings.replay_for
-    store = make_store(settings.store, data_dir=folder, sync=settings.store_sync, now=clock.now, recent_for=recent_for)
+    return make_store(settings.store, data_dir=folder, sync=settings.store_sync, now=clock.now, recent_for=recent_for)
+
+
+def _journal(settings: Settings, store: Store | None, clock: Clock) -> Journal | None:
+    if store is None:
+        return None
+    spool = _spool(settings, database_path(settings.store, Path(settings.data_dir).absolute()))
+    keep_for = settings.store_keep_days * 86_400
+    return Journal(store, spool, clock, wait=settings.store_commit_wait, keep_for=keep_for)
+
+
+def _make_line(
+    settings: Settings,
+    directory: Directory,
+    services: Services,
+    seen: Seen,
+    store: Store | None,
+    journal: Journal | None,
+    clock: Clock,
+    parts: Sequence[Part],
+) -> Line:
+    """Give the line without its addresses: what answers, remembers and records."""
+    folder = Path(settings.data_dir).absolute()
+    coord: MemoryCoordinator[CallState] = MemoryCoordinator()
     database = database_path(settings.store, folder)
     numbers = Marks(None if database is None else folder)
-    journal: Journal | None = None
-    if store is not None:
-        keep_for = settings.store_keep_days * 86_400
-        journal = Journal(store, _spool(settings, database), clock, wait=settings.store_commit_wait, keep_for=keep_for)
     calls = Calls(
         clock,
         owner=clock.new_id("server_"),
@@ -117,8 +165,37 @@ def _make_line(settings: Settings, directory: Directory, clock: Clock, hooks: Se
         idle=settings.call_idle,
         replay_for=settings.replay_for,
     )
-    engine = Engine(clock, calls, hooks, memory_tokens=settings.memory_tokens)
-    return Line(directory, engine, calls, coord, store=store, journal=journal, secret=numbers if database else None)
+    engine = Engine(
+        clock,
+        calls,
+        seen.hooks,
+        memory_tokens=settings.memory_tokens,
+        rules=sound_rules(settings),
+        phrases=services.phrases(),
+        tracer=seen.tracer,
+    )
+    admission = Admission(
+        clock,
+        turns=settings.limits_turns,
+        queue=settings.limits_queue,
+        wait=settings.limits_wait,
+        share=settings.limits_share,
+        call_idle=settings.call_idle,
+    )
+    calls.on_over.append(admission.call_over)
+    line = Line(
+        directory,
+        engine,
+        calls,
+        coord,
+        admission,
+        store=store,
+        journal=journal,
+        secret=numbers if database else None,
+        parts=[*parts, *seen.parts],
+    )
+    seen.line = line
+    return line
 
 
 def _spool(settings: Settings, database: Path | None) -> Spool | None:
@@ -129,13 +206,13 @@ def _spool(settings: Settings, database: Path | None) -> Spool | None:
     return Spool(folder, size=settings.store_spool, sync=settings.store_sync == "full")
 
 
-def _accepted(settings: Settings, keys: Sequence[str] | Callable[[], Sequence[str]]) -> Keys:
+def _accepted(settings: Settings, keys: Sequence[str] | Callable[[], Sequence[str]], book: KeyBook | None) -> Keys:
     if settings.no_auth:
         return Keys(())
     known = keys() if callable(keys) else keys
     if not known or not all(known):
         raise SetupError("A key is empty, so nobody could call; give one with --api-key, or leave the option out.")
-    return Keys(known)
+    return Keys(known, book)
 
 
 def _taps(settings: Settings, show: Callable[[str], None]) -> tuple[list[Sink], list[Sink]]:
@@ -152,6 +229,7 @@ def _taps(settings: Settings, show: Callable[[str], None]) -> tuple[list[Sink], 
 
 def make_directory(
     settings: Settings,
+    services: Services,
     *,
     clock: Clock,
     function: Callable[..., Any] | None = None,
@@ -163,7 +241,7 @@ def make_directory(
     """
 
     def make(spec: AgentSpec) -> Agent:
-        return make_agent(spec, clock=clock, threads=settings.threads, load=load)
+        return make_agent(spec, services, settings, clock=clock, load=load)
 
     spec = agent_spec(settings)
     if settings.agents and not settings.model_id:
@@ -180,20 +258,37 @@ def make_directory(
 
 
 def make_agent(
-    spec: AgentSpec, *, clock: Clock, threads: int, load: Callable[[str], Callable[..., Any]] = load_function
+    spec: AgentSpec,
+    services: Services,
+    settings: Settings,
+    *,
+    clock: Clock,
+    load: Callable[[str], Callable[..., Any]] = load_function,
 ) -> Agent:
-    """Give the agent: the one named, else the model behind ``upstream``, else the test line."""
-    if spec.agent and spec.upstream:
+    """Give the agent: the one named, else the model behind its upstreams, else the test line."""
+    if spec.agent and (spec.upstream or spec.upstreams):
         raise SetupError("Both an agent and an upstream are given; leave one out.")
-    if spec.upstream:
-        upstream = UpstreamSpec(base_url=spec.upstream, model=spec.upstream_model, key=spec.upstream_key)
-        return ModelAgent(upstream, system_prompt=_system_prompt(spec))
-    for name in ("upstream_model", "upstream_key", "system_prompt", "system_prompt_file"):
+    if not spec.upstream and (spec.upstream_model or spec.upstream_key) and services.described:
+        raise SetupError("upstream_model and upstream_key go with upstream, a URL; [[upstream]] has its own fields.")
+    if spec.upstream or spec.upstreams or (services.described and not spec.agent):
+        return ModelAgent(
+            services.failover(spec),
+            system_prompt=_system_prompt(spec),
+            toolbox=services.toolbox(_tools(spec, load)),
+            rounds=settings.tools_rounds,
+            hold=settings.tools_hold,
+        )
+    for name in ("upstream_model", "upstream_key", "system_prompt", "system_prompt_file", "tools"):
         if getattr(spec, name):
             raise SetupError(f"{name} is for a model service; say where it is with --upstream URL.")
     if spec.agent in (None, TESTLINE):
         return FunctionAgent(testline(clock))
-    return FunctionAgent(load(spec.agent), threads=threads)
+    return FunctionAgent(load(spec.agent), threads=settings.threads)
+
+
+def _tools(spec: AgentSpec, load: Callable[[str], Callable[..., Any]]) -> list[Callable[..., Any]]:
+    # Who loads no agent wants no tool loaded either.
+    return load_tools(spec.tools or (), load_module) if load is load_function else []
 
 
 def _as_spec(value: str | AgentSpec) -> AgentSpec:

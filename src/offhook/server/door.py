@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qsl
 
@@ -11,12 +11,14 @@ import msgspec
 
 from offhook.errors import OffhookError, WrongMethod
 from offhook.server.answers import answer, error_messages
+from offhook.server.auth import ANYBODY, Owner
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from offhook.clock import Clock
     from offhook.server.auth import Keys
+    from offhook.server.keys import KeyScope
 
 log = logging.getLogger("offhook.server")
 
@@ -24,30 +26,40 @@ _LONGEST_REQUEST_ID = 128
 
 
 class Visit(msgspec.Struct, frozen=True):
-    """A request before its body is read. Header names are in lower case; of a repeated name the last counts."""
+    """A request before its body is read. Header names are in lower case; of a repeated name the last counts.
+
+    ``owner`` is whose key it came with.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     query: Mapping[str, str]
     request_id: str
+    owner: Owner = ANYBODY
 
 
 class Door:
-    """A raw ASGI address. A subclass says what it does in ``visit`` and which methods it has."""
+    """A raw ASGI address. A subclass says what it does in ``visit``, which methods it has, and which scope it is in.
+
+    Without ``keys`` it asks for none. ``on_refused`` is given the code of each error that it answers with.
+    """
 
     methods: ClassVar[tuple[str, ...]] = ("GET", "HEAD")
+    scope: ClassVar[KeyScope] = "chat"
 
     def __init__(self, *, keys: Keys | None, clock: Clock) -> None:
         self._keys = keys
         self._clock = clock
+        self.on_refused: Callable[[str | None], None] = lambda code: None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = read_visit(scope, self._clock)
         try:
-            self._check(visit)
+            visit = msgspec.structs.replace(visit, owner=self._check(visit))
             await self.visit(visit, scope, receive, send)
         except OffhookError as error:
+            self.on_refused(error.code)
             await answer(send, refused(error, visit))
         except Exception:
             # A defect of this server. The client gets an answer that it can read, the log gets the rest.
@@ -59,14 +71,13 @@ class Door:
         """Serve one request. An OffhookError raised before anything was sent becomes its answer."""
         raise OffhookError(f"Nothing is served at {visit.path}.")
 
-    def _check(self, visit: Visit) -> None:
+    def _check(self, visit: Visit) -> Owner:
         if visit.method not in self.methods:
             raise WrongMethod(
                 f"{visit.method} is not served at {visit.path}; use {' or '.join(self.methods)}.",
                 allow=", ".join(self.methods),
             )
-        if self._keys is not None:
-            self._keys.check(visit.headers, visit.query)
+        return ANYBODY if self._keys is None else self._keys.check(visit.headers, visit.query, self.scope)
 
 
 def refused(error: OffhookError, visit: Visit) -> tuple[Message, Message]:

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from offhook.server.protocol import FLOW, Flow
+from offhook.clock import SystemClock
+from offhook.server.flow import FLOW, HOLD, Flow, Hold, Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
     from starlette.types import Message, Scope, Send
 
+    from offhook.clock import Clock
+
+
+log = logging.getLogger("offhook.server")
+
 
 class Outlet:
-    """The way out to one client.
+    """The way out to one client; one that takes nothing for ``patience`` seconds is cut off.
 
     On a server that says how full its transport is (``LineProtocol``) a message is on its way when ``put`` returns;
     on any other it waits until somebody awaits ``drain``. ``sent`` is the mark of the last message that has gone out,
     and ``over`` tells that the body's end has.
     """
 
-    __slots__ = ("_flow", "_send", "_sending", "_waiting", "over", "sent")
+    __slots__ = ("_clock", "_flow", "_hold", "_patience", "_send", "_sending", "_waiting", "over", "sent")
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, *, clock: Clock | None = None, patience: float = 30.0) -> None:
         self._send = send
-        self._flow: Flow | None = scope.get("extensions", {}).get(FLOW)
+        self._clock = clock or SystemClock()
+        self._patience = patience
+        extensions: dict[str, Any] = scope.get("extensions", {})
+        self._flow: Flow | None = extensions.get(FLOW)
+        self._hold: Hold | None = extensions.get(HOLD)
         self._waiting: deque[tuple[Message, int]] = deque()
         self._sending = asyncio.Lock()
         self.sent = 0
@@ -46,14 +58,43 @@ class Outlet:
             self._went(message, mark)
 
     async def drain(self) -> None:
-        """Send what was kept, and return when the client can take more, or has gone."""
+        """Send what was kept, and return when the client can take more, or has gone.
+
+        What is kept for a client that has gone is forgotten, and does not count as sent.
+        """
         async with self._sending:
             while self._waiting:
+                await self._room()
+                if self._hold is not None and self._hold.gone:
+                    self._waiting.clear()
+                    return
                 message, mark = self._waiting.popleft()
                 await self._send(message)
                 self._went(message, mark)
+        await self._room()
+
+    async def _room(self) -> None:
+        """Return when the transport takes more, or the client has gone; a server that does not say so is not asked."""
         if self._flow is not None and self._flow.write_paused:
-            await self._flow.drain()
+            with self._cut_off_when_slow():
+                await self._flow.drain()
+
+    @contextmanager
+    def _cut_off_when_slow(self) -> Iterator[None]:
+        """End the connection when its client takes nothing for too long; whoever waits for it then goes on."""
+        if self._hold is None:
+            yield
+            return
+        patience = Patience(self._hold, self._clock.call_later, self._patience, self._give_up)
+        try:
+            yield
+        finally:
+            patience.cancel()
+
+    def _give_up(self) -> None:
+        log.warning("a client that took nothing was cut off")
+        if self._hold is not None:
+            self._hold.cut_off()
 
     def _went(self, message: Message, mark: int) -> None:
         self.sent = mark

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 import msgspec
@@ -15,6 +15,7 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from offhook.errors import BadHttp, BodyTooLarge, HeadersTooLarge, OffhookError, SlowRequest, UrlTooLong, WrongMethod
+from offhook.server.flow import FLOW, HOLD, MOST_UNSENT, Hold, Patience
 from offhook.server.refusal import plain_head, refusal, what_came
 
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+    from offhook.clock import Timer
+
 log = logging.getLogger("offhook.server")
 
-FLOW = "offhook.flow"
 MOST_HEADERS = 128
 # So many whole requests may wait behind the one that is being answered on their connection.
 MOST_WAITING = 32
@@ -34,15 +36,6 @@ MOST_HELD = 1024 * 1024
 
 # What of a request is coming in.
 _NOTHING, _HEAD, _BODY = range(3)
-
-
-class Flow(Protocol):
-    """The sending side of a connection: whether its transport is full, and a wait until it is not."""
-
-    write_paused: bool
-
-    async def drain(self) -> None:
-        """Return when the transport takes bytes again, or the client has gone."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -104,6 +97,7 @@ class LineProtocol(HttpToolsProtocol):
         self.access_log = False
         self._limits: Limits = getattr(self.config, "limits", None) or Limits()
         self._exit: _Exit | None = None
+        self._hold: Hold | None = None
         self._stage = _NOTHING
         self._upgrading = False
         # Counts the requests of this connection, so that each has a timer of its own.
@@ -112,7 +106,7 @@ class LineProtocol(HttpToolsProtocol):
         self._unbroken = 0
         self._block = 0
         self._discarded = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._timed = (0, _NOTHING)
         # The request that is being answered; uvicorn's ``cycle`` is the one that came last.
         self._active: RequestResponseCycle | None = None
@@ -126,6 +120,9 @@ class LineProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
         self._exit = _Exit(transport, self._leave)
+        self._hold = Hold(transport)
+        # Over TLS it would be eight times as much.
+        transport.set_write_buffer_limits(high=MOST_UNSENT)
         self._wait_for_a_request()
 
     @override
@@ -182,7 +179,8 @@ class LineProtocol(HttpToolsProtocol):
     @override
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {FLOW: self.flow}  # type: ignore[dict-item]  # an object of ours, not a table of ASGI's
+        ours = {FLOW: self.flow, HOLD: self._hold}
+        self.scope["extensions"] = ours  # type: ignore[typeddict-item]  # objects of ours, not tables of ASGI's
         self._stage = _HEAD
         self._number += 1
 
@@ -366,6 +364,10 @@ class LineProtocol(HttpToolsProtocol):
         done = self._stage == _NOTHING and not self._unbroken and self._last_words is None
         if done or at_once:
             self.transport.close()
+            if self._hold is not None and self.transport.get_write_buffer_size():
+                # Closing waits until the rest is taken, and a client that reads nothing would keep it for ever.
+                seconds = self._limits.body_timeout
+                self._timer = Patience(self._hold, self.loop.call_later, seconds, self._hold.cut_off)
             return
         self.flow.resume_reading()
         if self.transport.can_write_eof():

@@ -77,6 +77,7 @@ class _Server(uvicorn.Server):
         super().__init__(_Config(line.app, edge))
         self._certificate = edge.certificate
         self._line = line
+        line.connections = lambda: len(self.server_state.connections)
         self._stop_timeout = stop_timeout
         self._on_started = on_started
         self.failure: OffhookError | None = None
@@ -121,6 +122,8 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._certificate is not None:
             self._certificate.stop()
+        # Nobody waits any more for a place that will not come.
+        self._line.admission.close()
         await self._line.engine.close(self._stop_timeout)
         # The live replies have ended; only their last bytes may still be on the way, to a client that may not read.
         asyncio.get_running_loop().call_later(_LAST_BYTES, self._abort_connections)

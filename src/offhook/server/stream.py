@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from offhook.dialects.base import Dialect, Options
 from offhook.errors import AgentError, OffhookError, Superseded
-from offhook.events import Event, Finish, Usage
+from offhook.events import Aside, Event, Finish, Text, Usage
 from offhook.server.answers import REQUEST_ID, error_messages, json_messages
 from offhook.wire.chat import (
     CallDelta,
@@ -122,6 +122,9 @@ class StreamReader(_Reader):
                 self._over = True
                 return
             chunks.extend(map(self._chunk, self._pieces(event)))
+            if isinstance(event, Text | Aside):
+                # A command may be written as text too, and nobody hears that.
+                self._length += len(event.text)
         if chunks:
             self._write(chunks)
 
@@ -132,7 +135,6 @@ class StreamReader(_Reader):
 
     def _chunk(self, piece: Piece) -> bytes:
         if isinstance(piece, str):
-            self._length += len(piece)
             if self._count:
                 self._said.append(piece)
             return self._writer.text(piece)
@@ -175,6 +177,8 @@ class CompletionReader(_Reader):
         super().__init__(face, outlet, clock)
         self._calls: list[CallDelta] = []
         self._held: tuple[Message, ...] = ()
+        # How many characters can be heard of what was gathered, and of what has gone out.
+        self._heard = 0
         self._length = 0
 
     @property
@@ -189,6 +193,8 @@ class CompletionReader(_Reader):
                     self._finish(event)
                 self._over = True
                 return
+            if isinstance(event, Text | Aside):
+                self._heard += len(event.text)
             for piece in self._pieces(event):
                 if isinstance(piece, str):
                     self._said.append(piece)
@@ -217,14 +223,16 @@ class CompletionReader(_Reader):
             usage=usage_object(usage.prompt_tokens, usage.completion_tokens),
         )
         self._held = json_messages(200, body, request_id=self._face.request_id)
-        self._length = sum(map(len, self._said))
+        self._length = self._heard
         self.first_byte = self._clock.monotonic()
         if not self._face.holds:
             self.end()
 
 
 def _error_of(finish: Finish, options: Options) -> OffhookError | None:
-    """Give the error that the client is told of, None for a reply that ended well."""
+    """Give the error that the client is told of, None for a reply that ended well, or that told the caller itself."""
+    if finish.excused:
+        return None
     if finish.reason == "superseded" and options.superseded == "error":
         return Superseded("A newer turn of the call has begun.")
     if finish.reason not in ("failed", "cancelled"):

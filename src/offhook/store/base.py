@@ -63,7 +63,8 @@ class TurnRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     its history was made. ``generated`` is what the agent gave, ``sent`` what went out; ``map`` pairs offsets into
     ``sent`` with those into ``generated`` (in characters, each pair holding up to the next), ``heard`` is an offset
     into ``sent``, None where the platform did not report it. ``started``, ``first_useful``, ``first_byte``,
-    ``cancelled`` and ``ended`` are seconds since ``received_at``, None where it did not happen.
+    ``cancelled`` and ``ended`` are seconds since ``received_at``, None where it did not happen. ``cost`` is in the
+    currency of the upstreams' prices, None where none is known.
     """
 
     uid: str
@@ -93,6 +94,7 @@ class TurnRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     first_byte: float | None = None
     cancelled: float | None = None
     ended: float | None = None
+    cost: float | None = None
     events: tuple[EventRecord, ...] = ()
 
 
@@ -110,8 +112,37 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True, tag="heard"):
     heard: int
 
 
+class Intent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A side effect that is about to begin, or has begun: a tool is run at most once for each ``key``.
+
+    ``turn`` names the turn within the call; ``at`` and ``ended_at`` are when it was claimed and when it ended.
+    ``outcome`` and ``code`` are as in ``ToolRun``, ``result`` is what the model was told; None where nobody knows
+    whether it has ended.
+    """
+
+    key: str
+    call_id: str
+    turn: str
+    tool: str
+    at: float
+    outcome: str | None = None
+    code: str | None = None
+    result: str | None = None
+    ended_at: float | None = None
+
+
+class IntentDone(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="intent_done"):
+    """A change: a side effect has ended; the first of its key counts, and one whose intent is gone changes nothing."""
+
+    key: str
+    outcome: str
+    code: str | None
+    result: str
+    ended_at: float
+
+
 # Of a CallRecord alone: its state changed, or it ended. A call that is not there, deleted maybe, is not made by it.
-Change: TypeAlias = TurnKept | Heard | CallRecord
+Change: TypeAlias = TurnKept | Heard | CallRecord | IntentDone
 
 
 class StoredCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +172,12 @@ class Store(Protocol):
     def write(self, change: Change) -> asyncio.Future[None]:
         """Take a change; the future is done when it is committed, or holds StoreError. Changes are kept in order."""
 
+    async def claim(self, intent: Intent) -> Intent | None:
+        """Commit an intent unless there is one of its key; give that, and None when this one was committed."""
+
+    async def unclaim(self, key: str) -> None:
+        """Forget an intent whose side effect has not begun and never will; one that has ended stays."""
+
     async def find(self, call_id: str) -> StoredCall | None:
         """Give a call and its turns; None when it is not here."""
 
@@ -151,10 +188,10 @@ class Store(Protocol):
         """Give the calls that were last active after ``since``, the newest first."""
 
     async def delete(self, call_id: str) -> int:
-        """Delete a call and all that belongs to it; give how many calls that were (0 or 1)."""
+        """Delete a call and all that belongs to it, its intents too; give how many calls that were (0 or 1)."""
 
     async def delete_number(self, mark: str) -> list[str]:
         """Delete the calls of a number by its mark, caller or callee; give their ids."""
 
     async def purge(self, before: float) -> int:
-        """Delete the calls that were last active before then; give how many."""
+        """Delete the calls that were last active before then, and the intents from before; give how many calls."""

@@ -8,23 +8,31 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from offhook.errors import StoreError
-from offhook.store.base import CallRecord, CallSummary, Heard, StoredCall, TurnKept
+from offhook.store.base import CallRecord, CallSummary, Heard, IntentDone, StoredCall, TurnKept
 
 if TYPE_CHECKING:
-    from offhook.store.base import Change, TurnRecord
+    from collections.abc import Callable
+
+    from offhook.store.base import Change, Intent, TurnRecord
 
 
 class MemoryStore:
-    """Records in dictionaries; of more than ``most_calls`` calls those that were changed longest ago are forgotten."""
+    """Records in dictionaries; of more than ``most_calls`` calls those that were changed longest ago are forgotten.
+
+    Of intents, ten times as many are kept.
+    """
 
     def __init__(self, *, most_calls: int = 1000) -> None:
         self._most_calls = most_calls
+        self._most_intents = 10 * most_calls
         self._open = False
         # By id, in the order of their last change.
         self._calls: dict[str, CallRecord] = {}
         self._turns: dict[str, dict[str, TurnRecord]] = {}
         # The call of each turn.
         self._homes: dict[str, str] = {}
+        # By key, the oldest first.
+        self._intents: dict[str, Intent] = {}
 
     async def start(self) -> None:
         """Take changes from now on."""
@@ -44,6 +52,8 @@ class MemoryStore:
             return future
         if isinstance(change, Heard):
             self._heard(change)
+        elif isinstance(change, IntentDone):
+            self._intent_done(change)
         else:
             if isinstance(change, TurnKept):
                 self._keep(change.call)
@@ -68,14 +78,42 @@ class MemoryStore:
             turns = self._turns[home]
             turns[change.uid] = msgspec.structs.replace(turns[change.uid], heard=change.heard)
 
+    def _intent_done(self, change: IntentDone) -> None:
+        intent = self._intents.get(change.key)
+        if intent is not None and intent.outcome is None:
+            self._intents[change.key] = msgspec.structs.replace(
+                intent, outcome=change.outcome, code=change.code, result=change.result, ended_at=change.ended_at
+            )
+
     def _forget(self, call_id: str) -> None:
         del self._calls[call_id]
         for uid in self._turns.pop(call_id):
             del self._homes[uid]
+        self._forget_intents(lambda intent: intent.call_id == call_id)
+
+    def _forget_intents(self, which: Callable[[Intent], bool]) -> None:
+        self._intents = {key: intent for key, intent in self._intents.items() if not which(intent)}
 
     def _check(self) -> None:
         if not self._open:
             raise StoreError("The store is closed.")
+
+    async def claim(self, intent: Intent) -> Intent | None:
+        """Keep an intent unless there is one of its key; give that, and None when this one is kept."""
+        self._check()
+        found = self._intents.get(intent.key)
+        if found is None:
+            self._intents[intent.key] = intent
+            while len(self._intents) > self._most_intents:
+                del self._intents[next(iter(self._intents))]
+        return found
+
+    async def unclaim(self, key: str) -> None:
+        """Forget an intent whose side effect has not begun and never will; one that has ended stays."""
+        self._check()
+        intent = self._intents.get(key)
+        if intent is not None and intent.outcome is None:
+            del self._intents[key]
 
     async def find(self, call_id: str) -> StoredCall | None:
         """Give a call and its turns; None when it is not here."""
@@ -103,6 +141,7 @@ class MemoryStore:
     async def delete(self, call_id: str) -> int:
         """Delete a call and all that belongs to it; give how many calls that were (0 or 1)."""
         self._check()
+        self._forget_intents(lambda intent: intent.call_id == call_id)
         return len(self._forget_all([call_id] if call_id in self._calls else []))
 
     async def delete_number(self, mark: str) -> list[str]:
@@ -113,8 +152,9 @@ class MemoryStore:
         )
 
     async def purge(self, before: float) -> int:
-        """Delete the calls that were last active before then; give how many."""
+        """Delete the calls that were last active before then, and the intents from before; give how many calls."""
         self._check()
+        self._forget_intents(lambda intent: intent.at < before)
         return len(self._forget_all([call.id for call in self._calls.values() if call.last_at < before]))
 
     def _forget_all(self, ids: list[str]) -> list[str]:

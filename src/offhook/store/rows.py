@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from offhook.store.base import CallRecord, CallSummary, EventRecord, PromptChange, StoredCall, TurnKept, TurnRecord
+from offhook.store.base import (
+    CallRecord,
+    CallSummary,
+    EventRecord,
+    Intent,
+    IntentDone,
+    PromptChange,
+    StoredCall,
+    TurnKept,
+    TurnRecord,
+)
 from offhook.wire.chat import well_formed
 
 if TYPE_CHECKING:
@@ -36,13 +46,14 @@ def encoded(value: object) -> str:
 class Rows:
     """The rows of a batch of changes, by the statement that takes them."""
 
-    __slots__ = ("calls", "encode", "events", "heard", "turns")
+    __slots__ = ("calls", "encode", "ended", "events", "heard", "turns")
 
     def __init__(self, changes: Iterable[Change], *, encode: Callable[[object], str] = encoded) -> None:
         self.calls: list[Row] = []
         self.turns: list[Row] = []
         self.events: list[Row] = []
         self.heard: list[Row] = []
+        self.ended: list[Row] = []
         self.encode = encode
         for change in changes:
             self._take(change)
@@ -58,6 +69,8 @@ class Rows:
             )
         elif isinstance(change, CallRecord):
             self.calls.append((*_call_row(change), False, change.id))
+        elif isinstance(change, IntentDone):
+            self.ended.append((change.outcome, change.code, change.result, change.ended_at, change.key))
         else:
             self.heard.append((change.heard, change.uid))
 
@@ -91,7 +104,13 @@ def _turn_row(turn: TurnRecord, encode: Callable[[object], str]) -> Row:
         turn.first_byte,
         turn.cancelled,
         turn.ended,
+        turn.cost,
     )
+
+
+def intent_row(intent: Intent) -> Row:
+    """Give the row of an intent, with texts that every database can hold."""
+    return tuple(_mended(value) for value in msgspec.structs.astuple(intent))
 
 
 # --- what a database refuses --------------------------------------------------------------------------------------
@@ -104,7 +123,7 @@ def mended(change: Change) -> Rows:
     RecursionError when there is something in it that has no JSON.
     """
     rows = Rows((change,), encode=_encoded_at_any_rate)
-    for kind in (rows.calls, rows.turns, rows.events, rows.heard):
+    for kind in (rows.calls, rows.turns, rows.events, rows.heard, rows.ended):
         kind[:] = [tuple(_mended(value) for value in row) for row in kind]
     return rows
 
@@ -151,6 +170,11 @@ def call_of(row: Row) -> CallRecord:
     fields = dict(zip(_CALL, row, strict=True))
     fields["named"] = bool(fields["named"])
     return CallRecord(**fields)
+
+
+def intent_of(row: Row) -> Intent:
+    """Give the intent of a row."""
+    return Intent(**dict(zip(Intent.__struct_fields__, row, strict=True)))
 
 
 def summary_of(row: Row) -> CallSummary:

@@ -83,6 +83,7 @@ turns = Table(
     Column("first_byte", Double),
     Column("cancelled", Double),
     Column("ended", Double),
+    Column("cost", Double),
     Index(None, "call_id", "received_at"),
 )
 
@@ -96,4 +97,21 @@ events = Table(
     Column("data", Text, nullable=False),
     # The rows lie in their key itself: one tree to write instead of two.
     sqlite_with_rowid=False,
+)
+
+# Without a foreign key: the first turn of a call has intents before the call is written.
+intents = Table(
+    "intents",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("call_id", Text, nullable=False),
+    Column("turn", Text, nullable=False),
+    Column("tool", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("outcome", Text),
+    Column("code", Text),
+    Column("result", Text),
+    Column("ended_at", Double),
+    Index(None, "call_id"),
+    Index(None, "at"),
 )

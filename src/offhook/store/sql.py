@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from offhook.store.base import CallSummary, Change, StoredCall
+    from offhook.store.base import CallSummary, Change, Intent, StoredCall
 
 Result = TypeVar("Result")
 
 # How many calls are deleted in one transaction: the turns of calls that go on wait that long.
 CHUNK = 50
+# The same for intents that are old.
+MANY = 500
 
 
 class SqlStore:
@@ -90,6 +92,14 @@ class SqlStore:
             self._recent = {id: last_at for id, last_at in self._recent.items() if last_at >= since}
             self._most_recent = max(1000, 2 * len(self._recent))
 
+    async def claim(self, intent: Intent) -> Intent | None:
+        """Commit an intent unless there is one of its key; give that, and None when this one was committed."""
+        return await self._writer.do(lambda: self._database.claim(intent))
+
+    async def unclaim(self, key: str) -> None:
+        """Forget an intent whose side effect has not begun and never will; one that has ended stays."""
+        await self._writer.do(lambda: self._database.change(sql.UNCLAIM, key))
+
     async def find(self, call_id: str) -> StoredCall | None:
         """Give a call and its turns; None when it is not here."""
         values = (clean(call_id),)
@@ -123,10 +133,10 @@ class SqlStore:
         cannot be done the call is deleted all the same, see ``wiped``.
         """
         id = clean(call_id)
-        count = await self._writer.do(lambda: self._database.delete(id))
-        if count:
+        calls, intents = await self._writer.do(lambda: self._database.delete(id))
+        if calls or intents:
             await self._wipe()
-        return count
+        return calls
 
     async def delete_number(self, mark: str) -> list[str]:
         """Delete the calls of a number by its mark, caller or callee, as ``delete`` does; give their ids."""
@@ -149,13 +159,16 @@ class SqlStore:
         return not (self._left_over or self._database.to_forget)
 
     async def purge(self, before: float) -> int:
-        """Delete the calls that were last active before then; give how many.
+        """Delete the calls that were last active before then, and the intents from before; give how many calls.
 
         What is written meanwhile hardly waits. For that traces of their words may stay in unused parts of the file
         until these are used again.
         """
         ids = await self._delete_all(sql.OLD, before)
-        if ids:
+        intents = 0
+        while some := await self._writer.do(lambda: self._database.change(sql.DELETE_OLD_INTENTS, before, MANY)):
+            intents += some
+        if ids or intents:
             await self._writer.do(self._database.forget)
         return len(ids)
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from offhook.errors import SetupError, StoreError, UnfitRecord
 from offhook.store import sqlite_texts as sql
-from offhook.store.rows import Rows, mended
+from offhook.store.rows import Rows, intent_of, intent_row, mended
 from offhook.store.sqlite_open import bring_up_to_date, identity, make_file, present, store_error, write_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from offhook.store.base import Change
+    from offhook.store.base import Change, Intent
     from offhook.store.sqlite_open import Identity
 
 Result = TypeVar("Result")
@@ -210,16 +210,38 @@ class Database:
             self.forget()
         return outcome
 
-    def delete(self, call_id: str) -> int:
-        """Delete a call with its turns; give how many calls that were."""
-        return self.transact(lambda connection: connection.execute(sql.DELETE_CALL, (call_id,)).rowcount)
+    def claim(self, intent: Intent) -> Intent | None:
+        """Commit an intent unless there is one of its key; give that, or None."""
+        row = intent_row(intent)
+
+        def work(connection: sqlite3.Connection) -> Intent | None:
+            if connection.execute(sql.ADD_INTENT, row).rowcount:
+                return None
+            return intent_of(connection.execute(sql.INTENT, row[:1]).fetchone())
+
+        return self.transact(work)
+
+    def change(self, text: str, *values: object) -> int:
+        """Do one statement in a transaction of its own; give how many rows it changed."""
+        return self.transact(lambda connection: connection.execute(text, values).rowcount)
+
+    def delete(self, call_id: str) -> tuple[int, int]:
+        """Delete a call with its turns and intents; give how many calls and how many intents that were."""
+
+        def work(connection: sqlite3.Connection) -> tuple[int, int]:
+            values = (call_id,)
+            intents = connection.execute(sql.DELETE_INTENTS, values).rowcount
+            return connection.execute(sql.DELETE_CALL, values).rowcount, intents
+
+        return self.transact(work)
 
     def delete_some(self, query: str, *values: object) -> list[str]:
-        """Delete the calls that ``query`` names, with their turns; give their ids."""
+        """Delete the calls that ``query`` names, with their turns and intents; give their ids."""
 
         def work(connection: sqlite3.Connection) -> list[str]:
             ids = connection.execute(query, values).fetchall()
             connection.executemany(sql.DELETE_CALL, ids)
+            connection.executemany(sql.DELETE_INTENTS, ids)
             return [id for (id,) in ids]
 
         return self.transact(work)
@@ -284,6 +306,7 @@ def put(connection: sqlite3.Connection, rows: Rows) -> None:
         (sql.ADD_TURN, rows.turns),
         (sql.ADD_EVENT, rows.events),
         (sql.SET_HEARD, rows.heard),
+        (sql.END_INTENT, rows.ended),
     ):
         if some:
             connection.executemany(text, some)

@@ -19,12 +19,22 @@ CREATE INDEX ix_calls_caller_mark ON calls (caller_mark)
 CREATE INDEX ix_calls_last_at ON calls (last_at)
 """,
     """
+CREATE TABLE intents ( "key" TEXT NOT NULL, call_id TEXT NOT NULL, turn TEXT NOT NULL, tool TEXT NOT NULL, at DOUBLE
+NOT NULL, outcome TEXT, code TEXT, result TEXT, ended_at DOUBLE, CONSTRAINT pk_intents PRIMARY KEY ("key") )
+""",
+    """
+CREATE INDEX ix_intents_at ON intents (at)
+""",
+    """
+CREATE INDEX ix_intents_call_id ON intents (call_id)
+""",
+    """
 CREATE TABLE turns ( id INTEGER NOT NULL, uid TEXT NOT NULL, call_id TEXT NOT NULL, model TEXT NOT NULL, turn_id
 TEXT, request_id TEXT NOT NULL, which TEXT NOT NULL, kind TEXT NOT NULL, said TEXT NOT NULL, digest BLOB NOT NULL,
 spoken BLOB NOT NULL, stream BOOLEAN NOT NULL, memory TEXT NOT NULL, prompt TEXT, generated TEXT NOT NULL, sent TEXT
 NOT NULL, map TEXT NOT NULL, heard BIGINT, reason TEXT NOT NULL, error TEXT, prompt_tokens BIGINT, completion_tokens
 BIGINT, received_at DOUBLE NOT NULL, started DOUBLE, first_useful DOUBLE, first_byte DOUBLE, cancelled DOUBLE, ended
-DOUBLE, CONSTRAINT pk_turns PRIMARY KEY (id), CONSTRAINT uq_turns_uid UNIQUE (uid), CONSTRAINT
+DOUBLE, cost DOUBLE, CONSTRAINT pk_turns PRIMARY KEY (id), CONSTRAINT uq_turns_uid UNIQUE (uid), CONSTRAINT
 fk_turns_call_id_calls FOREIGN KEY(call_id) REFERENCES calls (id) ON DELETE CASCADE )
 """,
     """
@@ -67,8 +77,8 @@ coalesce(excluded.state, calls.state) ELSE coalesce(calls.state, excluded.state)
 ADD_TURN = """
 INSERT INTO turns (uid, call_id, model, turn_id, request_id, which, kind, said, digest, spoken, stream, memory,
 prompt, generated, sent, map, heard, reason, error, prompt_tokens, completion_tokens, received_at, started,
-first_useful, first_byte, cancelled, ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+first_useful, first_byte, cancelled, ended, cost) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 
 ADD_EVENT = """
@@ -89,8 +99,8 @@ TURNS = """
 SELECT turns.uid, turns.call_id, turns.model, turns.turn_id, turns.request_id, turns.which, turns.kind, turns.said,
 turns.digest, turns.spoken, turns.stream, turns.memory, turns.prompt, turns.generated, turns.sent, turns.map,
 turns.heard, turns.reason, turns.error, turns.prompt_tokens, turns.completion_tokens, turns.received_at,
-turns.started, turns.first_useful, turns.first_byte, turns.cancelled, turns.ended FROM turns WHERE turns.call_id = ?
-ORDER BY turns.id
+turns.started, turns.first_useful, turns.first_byte, turns.cancelled, turns.ended, turns.cost FROM turns WHERE
+turns.call_id = ? ORDER BY turns.id
 """
 
 EVENTS = """
@@ -128,4 +138,30 @@ INSERT INTO alembic_version (version_num) VALUES (?)
 
 DELETE_CALL = """
 DELETE FROM calls WHERE calls.id = ?
+"""
+
+ADD_INTENT = """
+INSERT INTO intents ("key", call_id, turn, tool, at, outcome, code, result, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?,
+?, ?) ON CONFLICT DO NOTHING
+"""
+
+END_INTENT = """
+UPDATE intents SET outcome=?, code=?, result=?, ended_at=? WHERE intents."key" = ? AND intents.outcome IS NULL
+"""
+
+INTENT = """
+SELECT intents."key", intents.call_id, intents.turn, intents.tool, intents.at, intents.outcome, intents.code,
+intents.result, intents.ended_at FROM intents WHERE intents."key" = ?
+"""
+
+DELETE_INTENTS = """
+DELETE FROM intents WHERE intents.call_id = ?
+"""
+
+DELETE_OLD_INTENTS = """
+DELETE FROM intents WHERE intents."key" IN (SELECT intents."key" FROM intents WHERE intents.at < ? LIMIT ? OFFSET 0)
+"""
+
+UNCLAIM = """
+DELETE FROM intents WHERE intents."key" = ? AND intents.outcome IS NULL
 """

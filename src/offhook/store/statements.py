@@ -32,7 +32,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from offhook.store.base import CallRecord
-from offhook.store.schema import calls, events, metadata, turns
+from offhook.store.schema import calls, events, intents, metadata, turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,6 +143,27 @@ def statements(insert: Callable[..., Any]) -> dict[str, ClauseElement]:
         "VERSION": select(version),
         "ADD_VERSION": insert(version).values(version_num=bindparam("version_num")),
         "DELETE_CALL": delete(calls).where(calls.c.id == bindparam("id")),
+        **of_intents(insert),
+    }
+
+
+def of_intents(insert: Callable[..., Any]) -> dict[str, ClauseElement]:
+    """Give the statements about intents by name."""
+    key = intents.c.key
+    some: BindParameter[int] = bindparam("limit")
+    none: ColumnClause[int] = literal_column("0")
+    old = select(key).where(intents.c.at < bindparam("before")).limit(some).offset(none)
+    return {
+        "ADD_INTENT": add(intents, insert),
+        "END_INTENT": (
+            update(intents)
+            .values({name: bindparam(name) for name in ("outcome", "code", "result", "ended_at")})
+            .where(key == bindparam("of"), intents.c.outcome.is_(None))
+        ),
+        "INTENT": select(intents).where(key == bindparam("key")),
+        "DELETE_INTENTS": delete(intents).where(intents.c.call_id == bindparam("id")),
+        "DELETE_OLD_INTENTS": delete(intents).where(key.in_(old)),
+        "UNCLAIM": delete(intents).where(key == bindparam("key"), intents.c.outcome.is_(None)),
     }
 
 

@@ -82,7 +82,7 @@ class ScriptedUpstream:
         self.connections += 1
         self._writers.add(writer)
         try:
-            while (request := await _read_request(reader)) is not None:
+            while (request := await read_request(reader)) is not None:
                 with self._changed:
                     self.requests.append(request)
                     self._changed.notify_all()
@@ -156,7 +156,7 @@ def _head(status: int, headers: Sequence[str]) -> bytes:
     return "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status} Scripted", *headers, "")).encode("latin-1")
 
 
-async def _read_request(reader: asyncio.StreamReader) -> Request | None:
+async def read_request(reader: asyncio.StreamReader) -> Request | None:
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     except (asyncio.IncompleteReadError, ConnectionError):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from offhook.agents.base import Agent
+    from offhook.turns.phrases import Why
     from offhook.turns.which import Which
 
 log = logging.getLogger("offhook.turns")
@@ -34,7 +35,7 @@ class CallLine:
     ``transcripts``, ``latest`` (the uid of the turn that a transcript's end belongs to) and ``asked`` (what was asked
     in that) are by model. ``endings`` are how replies ended, to be entered with the next request. ``starts`` holds the
     tasks of ``on_call_start``, None for an agent that was told of the call before a restart, which ``told_before``
-    tells.
+    tells. ``last_phrase`` is what the house said last by itself, of each kind; ``served`` tells that a turn was let in.
     """
 
     def __init__(self, context: CallContext, *, id: str, begun_at: float, named: bool = True) -> None:
@@ -55,8 +56,11 @@ class CallLine:
         self.endings: list[Ending] = []
         self.starts: dict[Agent, asyncio.Task[None] | None] = {}
         self.told_before: bool = False
+        self.last_phrase: dict[str, str] = {}
+        self.served = False
         self.seed = CallState()
         self._records: OrderedDict[str, TurnRecord] = OrderedDict()
+        self._asides: set[tuple[str, Why]] = set()
 
     def open_call(self) -> OpenCall:
         """Give the call as an agent is told of it."""
@@ -69,8 +73,14 @@ class CallLine:
         said = {name: value for name, value in msgspec.structs.asdict(context).items() if value not in (None, {})}
         self.context = msgspec.structs.replace(self.context, **said)
 
+    @property
+    def asides(self) -> frozenset[tuple[str, Why]] | None:
+        """What the house said by itself in this call, and why; None where no turn of it is known."""
+        return frozenset(self._asides) if self._records else None
+
     def keep(self, record: TurnRecord) -> None:
         """Have a record at hand for retries, and its reply for the next prompt of its model."""
+        self._asides.update((event.data["text"], event.data["why"]) for event in record.events if event.kind == "aside")
         self._records[record.uid] = record
         while len(self._records) > _MOST_AT_HAND:
             self._records.popitem(last=False)
@@ -146,6 +156,23 @@ class CallLine:
         )
 
 
+def key_of(call_id: str | None, tenant: str) -> str | None:
+    """Give what a call is held and kept under: the platform's id and, behind ``~``, whose it is, if it has a tenant.
+
+    No two of them are alike: the call of one tenant is never that of another, whatever id it is given.
+    """
+    if call_id is None:
+        return None
+    if tenant:
+        return f"{call_id}~{tenant.replace('%', '%25').replace('~', '%7E')}"
+    return f"{call_id}~" if "~" in call_id else call_id
+
+
+def id_of(key: str) -> str:
+    """Give the platform's id of a call from what it is kept under."""
+    return key.rpartition("~")[0] if "~" in key else key
+
+
 def restored(stored: StoredCall, context: CallContext, owner: str) -> CallLine:
     """Give a call that goes on after a restart, from its records."""
     kept = stored.call
@@ -153,6 +180,7 @@ def restored(stored: StoredCall, context: CallContext, owner: str) -> CallLine:
     line.last_at = kept.last_at
     line.ended_at, line.ended_by = kept.ended_at, kept.ended_by
     line.told_before = kept.ended_by is None
+    line.served = True
     line.kept_state = kept.state
     if kept.state:
         line.state.update(msgspec.json.decode(kept.state, type=dict[str, Any]))
@@ -172,7 +200,9 @@ def context_of(kept: CallRecord) -> CallContext:
     """Give what the record knows of who is on the line; the numbers are not kept."""
     raw = kept.user_data
     user_data = parse_user_data(raw)
-    return CallContext(id=kept.id, room=kept.room, platform=kept.platform, user_data=user_data, user_data_raw=raw)
+    return CallContext(
+        id=id_of(kept.id), room=kept.room, platform=kept.platform, user_data=user_data, user_data_raw=raw
+    )
 
 
 def _known(turn: TurnRecord, owner: str) -> Known:

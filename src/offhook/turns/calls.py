@@ -54,7 +54,7 @@ class Calls:
     ``number`` gives what may be shown of a telephone number, and its mark. Without a journal nothing is recorded.
     ``replay_for`` is how many seconds a reply that ended well answers a retry. ``missed`` counts the requests whose
     history did not fit what the call remembers. ``on_order`` is called with the ticket of a turn that another server
-    ends.
+    ends, each of ``on_over`` with the id of a call that has ended.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Calls:
         self._replay_for = replay_for
         self.missed = 0
         self.on_order: Callable[[str], None] = lambda ticket: None
+        self.on_over: list[Callable[[str], None]] = []
         self._lines: OrderedDict[str, CallLine] = OrderedDict()
         self._wake = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
@@ -110,14 +111,15 @@ class Calls:
         # The longest silent first, as in use.
         self._lines = OrderedDict(sorted(self._lines.items(), key=lambda item: item[1].used))
 
-    async def open(self, context: CallContext) -> CallLine:
-        """Give the call of a request that names one; it begins, or goes on."""
-        assert context.id is not None
-        line = self._lines.get(context.id)
+    async def open(self, context: CallContext, key: str | None = None) -> CallLine:
+        """Give the call of a request that names one; it begins, or goes on. ``key``: see ``key_of``."""
+        key = key or context.id
+        assert key is not None
+        line = self._lines.get(key)
         if line is None:
-            stored = await self._look_up(context)
+            stored = await self._look_up(context, key)
             # Another request of the call may have come back from there first.
-            line = self._lines.get(context.id) or stored
+            line = self._lines.get(key) or stored
         line.known_as(context)
         self.use(line)
         return line
@@ -159,6 +161,11 @@ class Calls:
     def degraded(self) -> bool:
         """Tell whether the store is away."""
         return self._journal is not None and self._journal.degraded
+
+    def goes_on(self, call_id: str | None) -> bool:
+        """Tell whether an earlier turn of the call was served, and it has not ended."""
+        line = None if call_id is None else self._lines.get(call_id)
+        return line is not None and line.served and line.ended_by is None
 
     async def claim(self, line: CallLine, asked: Asked, ticket: str) -> Named:
         """Name a request of the call, and enter it under its ticket if it is to run."""
@@ -256,18 +263,17 @@ class Calls:
                 task.cancel()
         self._lines.clear()
 
-    async def _look_up(self, context: CallContext) -> CallLine:
-        assert context.id is not None
+    async def _look_up(self, context: CallContext, key: str) -> CallLine:
         if self._store is not None:
             try:
                 async with asyncio.timeout(_LONGEST_LOOK):
-                    stored = await self._store.recent(context.id)
+                    stored = await self._store.recent(key)
             except (StoreError, TimeoutError) as error:
-                log.warning("the records of a call could not be read: %s call=%s", error, context.id)
+                log.warning("the records of a call could not be read: %s call=%s", error, key)
             else:
                 if stored is not None:
                     return restored(stored, context, self._owner)
-        return CallLine(context, id=context.id, begun_at=self._clock.now())
+        return CallLine(context, id=key, begun_at=self._clock.now())
 
     async def _start(self, line: CallLine, agent: Agent) -> None:
         try:
@@ -278,6 +284,8 @@ class Calls:
 
     def _end(self, line: CallLine, by: str) -> None:
         line.ended_by, line.ended_at = by, self._clock.now()
+        for over in self.on_over:
+            over(line.id)
         # As it is now: a turn that comes in the same step begins it again.
         farewell = self._farewell(line, line.open_call(), tuple(line.starts.items()))
         task = asyncio.get_running_loop().create_task(farewell, name=f"end of call {line.id}")

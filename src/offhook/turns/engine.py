@@ -7,28 +7,33 @@ cancelled and the agent's task is cancelled within the same step. So is what a r
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from offhook.errors import AgentError, OffhookError, Stopping
+from offhook.errors import AgentError, OffhookError, Stopping, TurnTimeout
 from offhook.events import Command, Finish, ToolCall
-from offhook.store.base import Heard, TurnKept
+from offhook.observe.hooks import TurnStart
+from offhook.store.base import Heard
+from offhook.turns.keeper import Keeper
 from offhook.turns.live import CancelSignal, LiveTurn, Opening
 from offhook.turns.memory import Transcript, recall
-from offhook.turns.record import events_of, record_of
+from offhook.turns.phrases import Phrases
+from offhook.turns.record import events_of
 from offhook.turns.repair import repair
+from offhook.turns.sound import Sound, SoundRules
+from offhook.turns.voice import Voice, chain_for
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
 
     from offhook.agents.base import Agent
     from offhook.clock import Clock
     from offhook.events import Event, Message
-    from offhook.observe.hooks import TurnHook
+    from offhook.observe.hooks import Tracer, TurnHook
     from offhook.turns.call import CallLine
     from offhook.turns.calls import Calls
     from offhook.turns.reply import Reader
+    from offhook.turns.sound import Manner
     from offhook.turns.which import Known, Named
 
 log = logging.getLogger("offhook.turns")
@@ -37,14 +42,23 @@ log = logging.getLogger("offhook.turns")
 _LONGEST_CLEAN_UP = 2.0
 
 
-# Seconds that the record of a superseded reply waits for what its client has not read yet.
-_LONGEST_LISTEN = 1.0
-
-
 class Engine:
-    """Starts turns and owns their tasks. ``memory_tokens`` bounds what a call remembers, 0 for no bound."""
+    """Starts turns and owns their tasks. ``memory_tokens`` bounds what a call remembers, 0 for no bound.
 
-    def __init__(self, clock: Clock, calls: Calls, hooks: Sequence[TurnHook] = (), *, memory_tokens: int = 0) -> None:
+    ``rules`` say how long a caller waits, ``phrases`` what he is told then.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        calls: Calls,
+        hooks: Sequence[TurnHook] = (),
+        *,
+        memory_tokens: int = 0,
+        rules: SoundRules | None = None,
+        phrases: Phrases | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:
         self._clock = clock
         self._calls = calls
         self._hooks = tuple(hooks)
@@ -55,7 +69,13 @@ class Engine:
         self._chores: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._closed = False
+        self._rules = rules or SoundRules()
+        self._phrases = phrases or Phrases()
+        self._tracer = tracer
+        self._keeper = Keeper(clock, calls, self._spawn, self._forget)
         calls.on_order = self._supersede
+        if tracer is not None:
+            calls.on_over.append(tracer.call_ended)
 
     @property
     def live(self) -> int:
@@ -87,7 +107,7 @@ class Engine:
         if asked is None:
             line = self._calls.alone(opening.call) if self._calls.recorded else None
             return self._start(LiveTurn(opening, self._clock, agent), opening, reader, line)
-        line = await self._calls.open(opening.call)
+        line = await self._calls.open(opening.call, opening.call_key)
         live = LiveTurn(opening, self._clock, agent)
         while True:
             named = await self._calls.claim(line, asked, live.ticket)
@@ -150,12 +170,20 @@ class Engine:
     # --- beginning ------------------------------------------------------------------------------------------------
 
     def _start(self, live: LiveTurn, opening: Opening, reader: Reader, line: CallLine | None) -> LiveTurn:
-        history = repair(opening.window) if line is None else self._history(live, opening, line)
+        window = self._phrases.without(opening.window, None if line is None else line.asides)
+        history = repair(window) if line is None else self._history(live, opening, window, line)
         if line is not None:
             self._calls.go_on(line)
+            line.served = line.served or not opening.refused
         signal = CancelSignal()
-        live.begin(opening.make(signal, history, {} if line is None else line.state), signal, line)
-        live.reply.on_close = lambda: self._closed_reply(live)
+        trace = self._trace(live, opening)
+        state = {} if line is None else line.state
+        call_uid = live.ticket if line is None else line.id
+        key = opening.turn_id or (live.ticket if opening.asked is None else opening.asked.digest.hex())
+        turn = opening.make(signal, history, state, uid=live.ticket, call_uid=call_uid, key=key, trace=trace)
+        live.begin(turn, signal, line)
+        live.reply.on_close = lambda: self._keeper.reply_closed(live)
+        self._give_sound(live, opening.manner)
         live.reply.attach(reader)
         live.task = asyncio.get_running_loop().create_task(self._run(live), name=f"turn {live.request_id}")
         self._live.add(live)
@@ -163,19 +191,61 @@ class Engine:
         live.task.add_done_callback(lambda task: self._ended(live, task))
         return live
 
-    def _history(self, live: LiveTurn, opening: Opening, line: CallLine) -> tuple[Message, ...]:
+    def _give_sound(self, live: LiveTurn, manner: Manner) -> None:
+        sound = Sound(
+            live.turn,
+            live.reply,
+            manner=manner,
+            rules=self._rules,
+            phrases=self._phrases,
+            clock=self._clock,
+            line=live.line,
+        )
+        live.sound = sound
+        live.reply.on_useful = sound.stop
+        sound.start(live.received, lambda: self._too_late(live))
+        live.voice = Voice(live.reply, chain_for(manner.tags), sound.fill, lambda seconds: self._ago(live, seconds))
+
+    def _ago(self, live: LiveTurn, seconds: float) -> float:
+        """Give how long after the turn's request that began which took so long up to now."""
+        return max(0.0, self._clock.monotonic() - seconds - live.received)
+
+    def _too_late(self, live: LiveTurn) -> None:
+        """End a turn that had nothing to say in time."""
+        log.warning("a turn had nothing to say by its deadline: request=%s", live.request_id)
+        live.end(self._clock.monotonic(), Finish("failed", TurnTimeout("The agent had nothing to say in time.")))
+
+    def _trace(self, live: LiveTurn, opening: Opening) -> Mapping[str, str]:
+        if self._tracer is None:
+            return opening.trace
+        return self._tracer.turn_started(
+            TurnStart(
+                ticket=live.ticket,
+                request_id=live.request_id,
+                call_id=opening.call_key,
+                turn_id=opening.turn_id,
+                platform=opening.call.platform,
+                model=opening.model,
+                received_at=live.received_at,
+                trace=opening.trace,
+            )
+        )
+
+    def _history(
+        self, live: LiveTurn, opening: Opening, window: tuple[Message, ...], line: CallLine
+    ) -> tuple[Message, ...]:
         """Give what the agent is to know of the conversation, and remember it where the call does."""
         asked = opening.asked
         if asked is None or not opening.memory or not asked.stream:
-            return repair(opening.window)
+            return repair(window)
         before = line.transcripts.get(asked.model, Transcript())
         again = line.is_latest(asked, live.which)
-        recalled = recall(opening.window, before, again=again, budget=self._memory_tokens)
+        recalled = recall(window, before, again=again, budget=self._memory_tokens)
         if recalled.outcome == "missed":
             self._calls.missed += 1
             live.memory = "missed"
             if live.which == "beside":
-                return repair(opening.window)
+                return repair(window)
         if recalled.heard is not None and (uid := line.latest.get(asked.model)) is not None:
             line.heard(uid, recalled.heard)
             self._calls.keep(Heard(uid=uid, heard=recalled.heard))
@@ -245,22 +315,22 @@ class Engine:
             if live.line is not None:
                 await self._calls.told(live.line, live.agent)
             live.started = self._clock.monotonic()
-            await live.agent.answer(live.turn, reply)
+            await live.agent.answer(live.turn, live.voice)
         except asyncio.CancelledError as cause:
             if _being_cancelled():
                 # By leave(), or from outside by whoever ends the loop.
                 reply.close(Finish("cancelled"))
                 raise
             # Something of the agent's own was cancelled: the caller is still there.
-            reply.close(_failed(cause))
+            live.close(_failed(cause))
         except OffhookError as error:
-            reply.close(Finish("failed", error))
+            live.close(Finish("failed", error))
         except (Exception, SystemExit) as cause:
             # An agent that calls exit() ends its turn, not the server.
-            reply.close(_failed(cause))
+            live.close(_failed(cause))
         else:
             called = any(isinstance(event, ToolCall | Command) for event in reply.rare)
-            reply.close(Finish("tool_calls" if called else "stop"))
+            live.voice.close(Finish("tool_calls" if called else "stop"))
         await reply.drain()
 
     async def _linger(self, live: LiveTurn) -> None:
@@ -270,56 +340,6 @@ class Engine:
         live.cancel(self._clock.monotonic())
 
     # --- ending ---------------------------------------------------------------------------------------------------
-
-    def _closed_reply(self, live: LiveTurn) -> None:
-        live.ended_at = self._clock.monotonic()
-        live.stop_lingering()
-        self._calls.note_end(live)
-        if not live.reply.blocked:
-            self._keep(live)
-            return
-        # What a slow client still has to take counts as sent only when it has gone out; a newer turn does not wait.
-        if live.line is not None:
-            live.note_all()
-            live.line.keep(record_of(live, live.line.id, live.ended_at))
-        self._spawn(self._keep_when_drained(live))
-
-    async def _keep_when_drained(self, live: LiveTurn) -> None:
-        superseded = live.reply.finish is not None and live.reply.finish.reason == "superseded"
-        # A platform may leave the connection of a reply open that it reads no more.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LONGEST_LISTEN if superseded else None):
-                await live.reply.drain()
-        self._keep(live)
-
-    def _keep(self, live: LiveTurn) -> None:
-        line = live.line
-        live.note_all()
-        if line is None:
-            self._kept(live)
-            return
-        record = record_of(live, line.id, live.ended_at)
-        line.keep(record)
-        self._calls.use(line)
-        if self._calls.recorded:
-            self._calls.keep(TurnKept(call=self._calls.call_record(line), turn=record), lambda: self._kept(live))
-        else:
-            self._kept(live)
-
-    def _kept(self, live: LiveTurn) -> None:
-        live.release()
-        live.note_all()
-        self._calls.note_end(live)
-        if live.reply.blocked:
-            # Nobody else would send the end that was held, and it may be the only thing that is to be sent.
-            self._spawn(self._send_end(live))
-        if live not in self._live:
-            self._turns.pop(live.ticket, None)
-
-    async def _send_end(self, live: LiveTurn) -> None:
-        await live.reply.drain()
-        live.note_all()
-        self._calls.note_end(live)
 
     def _ended(self, live: LiveTurn, task: asyncio.Task[None]) -> None:
         self._live.discard(live)
@@ -333,8 +353,14 @@ class Engine:
         if live.line is not None:
             live.line.live -= 1
             self._calls.turn_over(live.line, hung_up=live.hung_up)
+        live.on_over((details.prompt_tokens or 0) + (details.completion_tokens or 0))
         for hook in self._hooks:
             hook.turn_ended(details)
+
+    def _forget(self, live: LiveTurn) -> None:
+        """Know a turn no more by its ticket, once it has neither a task nor a record to wait for."""
+        if live not in self._live:
+            self._turns.pop(live.ticket, None)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

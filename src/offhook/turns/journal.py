@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from offhook.clock import Clock
-    from offhook.store.base import Change, Store
+    from offhook.store.base import Change, Intent, Store
     from offhook.turns.spool import Spool
 
 log = logging.getLogger("offhook.turns")
@@ -128,6 +128,31 @@ class Journal:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().create_task(self._watch(), name="journal")
         self._wake.set()
+
+    @property
+    def lag(self) -> float:
+        """How many seconds the oldest change has waited that is not safe yet."""
+        oldest = next((pending for pending in self._waiting if not pending.over), None)
+        return 0.0 if oldest is None else max(0.0, self._clock.monotonic() - oldest.deadline + self._wait)
+
+    @property
+    def spooled(self) -> int:
+        """How many changes wait in the spool."""
+        return 0 if self._spool is None else self._spool.pending
+
+    async def claim(self, intent: Intent) -> Intent | None:
+        """Commit an intent to the store unless there is one of its key; give that, or None.
+
+        Never to the spool, which cannot tell what is claimed. Raises StoreError while the store is away.
+        """
+        return await self._store.claim(intent)
+
+    async def unclaim(self, key: str) -> None:
+        """Let the store forget an intent whose side effect has not begun. Raises StoreError while it is away.
+
+        Not by way of the spool: done twice, the second time might forget one that was claimed in between.
+        """
+        await self._store.unclaim(key)
 
     async def close(self) -> None:
         """Return when everything that was given is safe, or cannot be made so."""

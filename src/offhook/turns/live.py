@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from offhook.events import Attempt, CallContext, Command, Finish, Message
+import msgspec
+
+from offhook.events import (
+    Aside,
+    Attempt,
+    AttemptEnded,
+    CallContext,
+    Command,
+    Finish,
+    Message,
+    ToolRun,
+    Usage,
+)
 from offhook.observe.hooks import TurnDetails
-from offhook.turns.reply import Reply
+from offhook.turns.reply import NEVER_SENT, Reply
+from offhook.turns.sound import Manner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from offhook.agents.base import Agent
     from offhook.clock import Clock
@@ -20,6 +33,8 @@ if TYPE_CHECKING:
     from offhook.store.base import PromptChange
     from offhook.turns.call import CallLine
     from offhook.turns.reply import Reader
+    from offhook.turns.sound import Sound
+    from offhook.turns.voice import Voice
     from offhook.turns.which import Asked, Known, Which
 
 
@@ -53,19 +68,55 @@ class CancelSignal:
         await waiter
 
 
+class Make(Protocol):
+    """Makes the turn that is to be answered."""
+
+    def __call__(
+        self,
+        cancelled: Cancellation,
+        history: tuple[Message, ...],
+        state: dict[str, Any],
+        *,
+        uid: str = "",
+        call_uid: str = "",
+        key: str = "",
+        trace: Mapping[str, str] | None = None,
+    ) -> Turn:
+        """Give the turn; the others are as in ``Turn``."""
+
+
 class Opening:
     """A request that wants a turn: what a door knows of it.
 
-    ``make`` gives the turn from its signal, its history and its call's state. ``received`` is the clock's monotonic
-    time of the request. ``asked`` is None for a request without a call id. ``memory`` tells whether the history is the
-    call's. ``grace`` is in seconds, see ``Options.cancel_grace``.
+    ``make`` gives the turn from its signal, history, call's state, uid and trace headers. ``received`` is the clock's
+    monotonic time of the request. ``asked`` is None for a request without a call id. ``memory`` tells whether the
+    history is the call's. ``grace`` is in seconds, see ``Options.cancel_grace``. ``trace`` are the W3C Trace Context
+    headers that came. ``call_key`` is what the call is held under, see ``key_of``. ``refused`` tells that the turn is
+    only begun to say that it cannot be answered; ``on_over`` is called once, with the tokens that it took, when the
+    task of the turn that was started is over.
     """
 
-    __slots__ = ("asked", "call", "grace", "make", "memory", "received", "request_id", "window")
+    __slots__ = (
+        "asked",
+        "call",
+        "call_key",
+        "grace",
+        "make",
+        "manner",
+        "memory",
+        "model",
+        "on_over",
+        "received",
+        "refused",
+        "request_id",
+        "trace",
+        "turn_id",
+        "window",
+    )
 
     def __init__(
         self,
-        make: Callable[[Cancellation, tuple[Message, ...], dict[str, Any]], Turn],
+        make: Make,
         *,
         request_id: str,
         received: float,
@@ -74,11 +125,25 @@ class Opening:
         asked: Asked | None = None,
         memory: bool = False,
         grace: float = 0.0,
+        manner: Manner | None = None,
+        trace: Mapping[str, str] | None = None,
+        model: str = "",
+        turn_id: str | None = None,
+        refused: bool = False,
+        on_over: Callable[[int], None] = lambda tokens: None,
+        call_key: str | None = None,
     ) -> None:
         self.make = make
+        self.refused = refused
+        self.on_over = on_over
+        self.manner = manner or Manner()
+        self.trace = trace or {}
+        self.model = model
+        self.turn_id = turn_id
         self.request_id = request_id
         self.received = received
         self.call = call
+        self.call_key = call_key or call.id
         self.window = window
         self.asked = asked
         self.memory = memory
@@ -108,6 +173,7 @@ class LiveTurn:
         "line",
         "lingering",
         "memory",
+        "on_over",
         "received",
         "received_at",
         "reply",
@@ -115,20 +181,24 @@ class LiveTurn:
         "retries",
         "sent",
         "signal",
+        "sound",
         "started",
         "task",
         "ticket",
         "turn",
+        "voice",
         "which",
     )
 
     turn: Turn
     signal: CancelSignal
+    voice: Voice
 
     def __init__(self, opening: Opening, clock: Clock, agent: Agent) -> None:
         self.agent = agent
         self.reply = Reply(clock)
         self.request_id = opening.request_id
+        self.on_over = opening.on_over
         self.received = self.ended_at = opening.received
         self.started: float | None = None
         self.received_at = clock.now()
@@ -148,6 +218,7 @@ class LiveTurn:
         self.again: tuple[CallLine, Known] | None = None
         self.lingering: asyncio.Task[None] | None = None
         self.task: asyncio.Task[None] | None = None
+        self.sound: Sound | None = None
 
     def begin(self, turn: Turn, signal: CancelSignal, line: CallLine | None) -> None:
         """Take the turn that is to be answered, as one of a call if it is recorded or remembered."""
@@ -161,7 +232,8 @@ class LiveTurn:
     def hung_up(self) -> bool:
         """Tell whether the agent hung up, and that went out."""
         reply = self.reply
-        ended = reply.finish is not None and reply.finish.reason in ("stop", "length", "tool_calls")
+        finish = reply.finish
+        ended = finish is not None and (finish.excused or finish.reason in ("stop", "length", "tool_calls"))
         return ended and any(type(event) is Command and event.name == "hangup" for event in reply.rare)
 
     def end(self, now: float, finish: Finish) -> None:
@@ -169,10 +241,19 @@ class LiveTurn:
         if self.reply.finish is not None:
             return
         self.cancelled_at = now
-        self.reply.close(finish)
+        self.close(finish)
         self.signal.set()
         if self.task is not None:
             self.task.cancel()
+
+    def close(self, finish: Finish) -> None:
+        """Close the reply; of an end with an error the caller is told in words, where that is how he is told."""
+        if self.reply.finish is None and finish.error is not None and self.sound is not None:
+            excuse = self.sound.excuse()
+            if excuse:
+                self.reply.write(*excuse)
+                finish = msgspec.structs.replace(finish, excused=True)
+        self.reply.close(finish)
 
     def cancel(self, now: float, error: OffhookError | None = None) -> None:
         """End a live turn because its last reader has gone, or the server goes down."""
@@ -209,6 +290,9 @@ class LiveTurn:
         """Give what the hooks are told; ``ended`` is when the task was over."""
         reply, received = self.reply, self.received
         finish = reply.finish or Finish("cancelled")
+        rare = reply.rare
+        usage = next((event for event in reversed(rare) if type(event) is Usage), None)
+        attempts = tuple(event for event in rare if type(event) is AttemptEnded)
         return TurnDetails(
             request_id=self.request_id,
             call_id=self.turn.call.id,
@@ -219,13 +303,28 @@ class LiveTurn:
             memory=self.memory,
             reason=finish.reason,
             error=finish.error,
-            events=len(reply.events) - sum(type(event) is Attempt for event in reply.rare),
+            events=len(reply.events) - sum(type(event) in NEVER_SENT for event in rare),
             started=since(self.started, received) or 0.0,
             first_useful=since(reply.first_useful, received),
             cancelled=since(self.cancelled_at, received),
             ended=ended - received,
             stopped_at=ended,
+            ticket=self.ticket,
+            gap=reply.gap,
+            asides=tuple(event.why for event in rare if type(event) is Aside),
+            attempts=attempts,
+            begun=tuple(event for event in rare if type(event) is Attempt),
+            tools=tuple(event for event in rare if type(event) is ToolRun),
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            completion_tokens=usage.completion_tokens if usage else None,
+            cost=total_cost(attempts),
         )
+
+
+def total_cost(attempts: Iterable[AttemptEnded]) -> float | None:
+    """Give what attempts cost together; None where no price is known."""
+    costs = [attempt.cost for attempt in attempts if attempt.cost is not None]
+    return sum(costs) if costs else None
 
 
 def since(mark: float | None, received: float) -> float | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from offhook.errors import OffhookError
-from offhook.events import Attempt, Command, Event, Finish, Text, ToolCall, Usage
+from offhook.events import Aside, Attempt, AttemptEnded, Command, Event, Finish, Text, ToolCall, ToolRun, Usage
 from offhook.store.base import EventRecord, TurnRecord
-from offhook.turns.live import since
+from offhook.turns.live import since, total_cost
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from offhook.turns.live import LiveTurn
 
 
@@ -20,6 +22,7 @@ def record_of(live: LiveTurn, call_id: str, ended: float) -> TurnRecord:
     generated = "".join([event.text for event in reply.events if type(event) is Text])
     usage = next((event for event in reversed(reply.rare) if isinstance(event, Usage)), None)
     asked = live.asked
+    sent = _words_sent(reply.events, live.sent) if any(map(_is_aside, reply.rare)) else live.sent
     return TurnRecord(
         uid=live.ticket,
         call_id=call_id,
@@ -35,9 +38,9 @@ def record_of(live: LiveTurn, call_id: str, ended: float) -> TurnRecord:
         memory=live.memory,
         prompt=live.change,
         generated=generated,
-        sent=generated[: live.sent],
-        # The one text goes out as the other was written, until a voice chain stands between them.
-        map=((0, 0),) if live.sent else (),
+        sent=generated[:sent],
+        # The one text goes out as the other was written: what the voice chain took away is in neither.
+        map=((0, 0),) if sent else (),
         reason=finish.reason,
         error=_error(finish),
         prompt_tokens=usage.prompt_tokens if usage else None,
@@ -48,6 +51,7 @@ def record_of(live: LiveTurn, call_id: str, ended: float) -> TurnRecord:
         first_byte=since(live.first_byte, received),
         cancelled=since(live.cancelled_at, received),
         ended=ended - received,
+        cost=total_cost(event for event in reply.rare if type(event) is AttemptEnded),
         events=_events(live),
     )
 
@@ -86,7 +90,31 @@ def _events(live: LiveTurn) -> tuple[EventRecord, ...]:
     return tuple(kept)
 
 
-_KINDS: dict[type, str] = {ToolCall: "tool_call", Command: "command", Attempt: "attempt"}
+_KINDS: dict[type, str] = {
+    ToolCall: "tool_call",
+    Command: "command",
+    Attempt: "attempt",
+    AttemptEnded: "attempt_ended",
+    ToolRun: "tool_run",
+    Aside: "aside",
+}
+
+
+def _is_aside(event: Event) -> bool:
+    return type(event) is Aside
+
+
+def _words_sent(events: Iterable[Event], sent: int) -> int:
+    """Give how many characters of the answer are among the first that went out, fillers and apologies included."""
+    words = 0
+    for event in events:
+        if type(event) is Text:
+            taken = min(len(event.text), sent)
+            words += taken
+            sent -= taken
+        elif type(event) is Aside:
+            sent -= min(len(event.text), sent)
+    return words
 
 
 def _error(finish: Finish) -> str | None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from offhook.errors import AgentError, TurnOver
-from offhook.events import Command, Event, Finish, Text, ToolCall
+from offhook.events import Attempt, AttemptEnded, Command, Event, Finish, Text, ToolCall, ToolRun
+from offhook.speech.language import speakable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from offhook.clock import Clock
+
+
+# What is recorded only.
+NEVER_SENT = frozenset({Attempt, AttemptEnded, ToolRun})
 
 
 class Reader(Protocol):
@@ -46,15 +51,29 @@ class Reply:
     """The log. The engine and the agent write; readers may come late and start at the first event.
 
     ``first_useful`` is the clock's monotonic time in seconds of the first event that the caller can hear or that the
-    platform acts on; None until then. ``times`` has the place and time of every event but text. ``on_close`` is called
-    once, when the readers have read the end.
+    platform acts on; None until then, and ``on_useful`` is called once when it comes. ``gap`` is the longest time in
+    seconds between two writes from then on. ``times`` has the place and time of every event but text. ``on_close`` is
+    called once, when the readers have read the end.
     """
 
-    __slots__ = ("_clock", "_readers", "events", "finish", "first_useful", "on_close", "times")
+    __slots__ = (
+        "_clock",
+        "_last",
+        "_readers",
+        "events",
+        "finish",
+        "first_useful",
+        "gap",
+        "on_close",
+        "on_useful",
+        "times",
+    )
 
     def __init__(self, clock: Clock, on_close: Callable[[], None] = lambda: None) -> None:
         self._clock = clock
         self.on_close = on_close
+        self.on_useful: Callable[[], None] = lambda: None
+        self.gap = self._last = 0.0
         self.times: list[tuple[int, float]] = []
         self._readers: list[Reader] = []
         self.events: list[Event] = []
@@ -79,7 +98,11 @@ class Reply:
     @property
     def blocked(self) -> bool:
         """Tell whether a reader cannot take more now."""
-        return any(reader.blocked for reader in self._readers)
+        # Asked after every event: a loop is quicker here than any().
+        for reader in self._readers:  # noqa: SIM110  see above
+            if reader.blocked:
+                return True
+        return False
 
     def attach(self, reader: Reader) -> None:
         """Let ``reader`` read along, from the first event."""
@@ -124,13 +147,23 @@ class Reply:
                 await reader.drain()
 
     def _append(self, events: Sequence[Event]) -> None:
+        if not events:
+            return
         place = len(self.events)
         self.events.extend(events)
-        if self.first_useful is None and any(map(_useful, events)):
-            self.first_useful = self._clock.monotonic()
+        now = self._clock.monotonic()
+        if len(events) == 1 and type(events[0]) in NEVER_SENT:
+            # Nobody hears it, so it breaks no silence.
+            pass
+        elif self.first_useful is not None:
+            self.gap = max(self.gap, now - self._last)
+            self._last = now
+        elif any(map(_useful, events)):
+            self.first_useful = self._last = now
+            self.on_useful()
         for event in events:
             if type(event) is not Text:
-                self.times.append((place, self._clock.monotonic()))
+                self.times.append((place, now))
             place += 1
         for reader in tuple(self._readers):
             reader.read(events)
@@ -138,5 +171,5 @@ class Reply:
 
 def _useful(event: Event) -> bool:
     if isinstance(event, Text):
-        return not event.text.isspace() and event.text != ""
+        return speakable(event.text)
     return isinstance(event, ToolCall | Command)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 from offhook.errors import UpstreamBroken, WireError
 from offhook.events import Event, Finish, FinishReason, Text, ToolCall, Usage
+from offhook.speech.language import speakable
+from offhook.speech.think import ThinkShaper
 from offhook.wire.fold import Fold
+from offhook.wire.tokens import estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Sequence
 
     from offhook.events import Message, Turn
+    from offhook.upstream.spec import UpstreamSpec
     from offhook.wire.sse import ServerEvent
 
 # Fields of the caller's request that go on to the model service.
@@ -33,15 +39,31 @@ PASSED_ON = (
 _MESSAGE_FIELDS = ("content", "name", "tool_calls", "tool_call_id")
 _ROLES = frozenset({"system", "user", "assistant", "tool"})
 _CUT = frozenset({"length", "content_filter"})
+# An id is put into a header as it is, unless something in it would end the header or is no ASCII.
+_HEADER_SAFE = "".join(map(chr, range(0x20, 0x7F)))
 
 
 class Translator:
-    """Turns the events of one stream into a turn's events. Reasoning is left out: it is never spoken."""
+    """Turns the events of one stream into a turn's events. Reasoning is left out: it is never spoken.
 
-    def __init__(self) -> None:
+    ``useful`` tells that something came which a caller can hear, or whole tool calls; ``moved`` counts what brought the
+    answer on: words outside the reasoning (white space is none) and fragments of tool calls. ``finished`` tells that
+    the answer is whole, although the stream may go on with its usage. ``thinks_first`` is that of the spec.
+    """
+
+    __slots__ = ("_call_bytes", "_calls", "_failure", "_fold", "_think", "done", "finished", "moved", "useful")
+
+    def __init__(self, *, thinks_first: bool = False) -> None:
         self._fold = Fold()
+        self._think = ThinkShaper(inside=thinks_first)
         self._failure: UpstreamBroken | None = None
+        # The list that the fold goes on with: this is looked at once per read.
+        self._calls = self._fold.calls
+        self._call_bytes = 0
         self.done = False
+        self.finished = False
+        self.useful = False
+        self.moved = 0
 
     def feed(self, events: Iterable[ServerEvent]) -> list[Event]:
         """Take server-sent events and give the text in them; ``done`` tells when nothing more will count.
@@ -53,54 +75,129 @@ class Translator:
             if self.done:
                 break
             if event.data.strip() == b"[DONE]":
-                self.done = True
+                self.done = self.finished = True
                 break
             try:
                 step = self._fold.feed(event.data)
                 if event.type == "error":
                     raise WireError("it reported an error without a message")
             except WireError as error:
-                # What came before it is said first; flush() tells of the failure.
-                self._failure = UpstreamBroken("The model service broke off with an error.")
-                self._failure.__cause__ = error
-                self.done = True
+                # Behind the finish it changes nothing: the answer is whole. Otherwise flush() tells of the failure.
+                if not self.finished:
+                    self._failure = UpstreamBroken("The model service broke off with an error.")
+                    self._failure.__cause__ = error
+                self.done = self.finished = True
                 break
+            if step.finish_reason is not None:
+                self.finished = True
             if words := step.text or step.refusal:
-                given.append(Text(words))
+                self._say(self._think.feed(words), given)
+        if self._calls:
+            self._look_at_calls()
         return given
 
     def flush(self) -> list[Event]:
         """Take the end of the stream and give what was waiting for it: tool calls, usage, the finish.
 
-        Raises UpstreamBroken when an event was not a chunk or reported an error, and when the stream had no proper end.
+        Raises UpstreamBroken when an event was not a chunk or reported an error, when the stream had no proper end, and
+        when there was nothing in it that a caller can hear.
         """
         if self._failure is not None:
             raise self._failure
         fold = self._fold
         if fold.finish_reason is None and not self.done:
             raise UpstreamBroken("The model service's stream ended in the middle.")
-        given: list[Event] = [
-            ToolCall(name=call.name, arguments=call.arguments or "{}", id=call.id) for call in fold.calls if call.name
+        given: list[Event] = []
+        self._say(self._think.flush(), given)
+        calls = [
+            ToolCall(name=call.name, arguments=call.arguments or "{}", id=call.id) for call in self._calls if call.name
         ]
-        called = len(given) > 0
-        if (usage := _usage(fold.usage)) is not None:
+        given.extend(calls)
+        if (usage := self.usage) is not None:
             given.append(usage)
-        reason = fold.finish_reason if fold.finish_reason in _CUT else "tool_calls" if called else "stop"
+        self.useful = self.useful or bool(calls)
+        reason = fold.finish_reason if fold.finish_reason in _CUT else "tool_calls" if calls else "stop"
+        if not self.useful and reason != "content_filter":
+            raise UpstreamBroken("The model service's answer had no words in it.")
         given.append(Finish(cast("FinishReason", reason)))
         return given
 
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens as the service counted them; None where it has not."""
+        return _usage(self._fold.usage)
 
-def request_body(turn: Turn, *, model: str | None, system_prompt: str | None) -> dict[str, Any]:
-    """Give the body that asks a model service for the reply to ``turn``, as a stream with usage."""
-    body: dict[str, Any] = {name: turn.body[name] for name in PASSED_ON if turn.body.get(name) not in (None, [])}
+    def estimated(self) -> int:
+        """Give an estimate of the tokens that came, reasoning included, for a service that did not count them."""
+        fold = self._fold
+        return estimate(fold.text) + estimate(fold.reasoning) + (self._call_bytes + 3) // 4
+
+    def _say(self, words: str, given: list[Event]) -> None:
+        if words:
+            if not words.isspace():
+                self.moved += 1
+            given.append(Text(words))
+            self.useful = self.useful or speakable(words)
+
+    def _look_at_calls(self) -> None:
+        calls = self._calls
+        size = sum(len(call.arguments) + len(call.name) for call in calls)
+        if size != self._call_bytes:
+            self._call_bytes = size
+            self.moved += 1
+        if self.finished and self._failure is None and any(call.name for call in calls):
+            self.useful = True
+
+
+def request_body(
+    turn: Turn,
+    spec: UpstreamSpec,
+    *,
+    system_prompt: str | None = None,
+    tools: Sequence[Mapping[str, Any]] = (),
+    more: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Give the body that asks a model service for the reply to ``turn``, as a stream with usage.
+
+    ``tools`` are definitions beside the request's own, ``more`` are messages behind the turn's: tool calls and results.
+    """
+    body: dict[str, Any] = {
+        name: turn.body[name] for name in PASSED_ON if turn.body.get(name) not in (None, []) and name not in spec.omit
+    }
+    if tools:
+        ours = {tool["function"]["name"] for tool in tools}
+        theirs = [tool for tool in turn.tools if _name_of(tool) not in ours]
+        body["tools"] = [*tools, *theirs]
+    if spec.max_tokens_as is not None:
+        limits = [body.pop(name) for name in ("max_tokens", "max_completion_tokens") if name in body]
+        if limits:
+            body[spec.max_tokens_as] = limits[-1]
     messages = [fields for message in turn.history if (fields := _message(message)) is not None]
     if system_prompt:
         messages.insert(0, {"role": "system", "content": system_prompt})
-    body["model"] = model or turn.model
-    body["messages"] = messages
+    body["model"] = spec.model or turn.model
+    body["messages"] = [*messages, *more]
     body["stream"] = True
-    body["stream_options"] = {"include_usage": True}
-    return body
+    if spec.usage:
+        body["stream_options"] = {"include_usage": True}
+    place, _, name = spec.call_id_as.partition(":")
+    if place in ("user", "body") and turn.call.id is not None:
+        body[name or "user"] = turn.call.id
+    return {**body, **spec.body} if spec.body else body
+
+
+def request_headers(turn: Turn, spec: UpstreamSpec) -> dict[str, str]:
+    """Give the headers of a turn's request: its trace, and its call's id where the service wants that."""
+    headers = dict(turn.trace)
+    place, _, name = spec.call_id_as.partition(":")
+    if place == "header" and turn.call.id is not None:
+        headers[name] = quote(turn.call.id, safe=_HEADER_SAFE)
+    return headers
+
+
+def _name_of(tool: Mapping[str, Any]) -> object:
+    function = tool.get("function")
+    return function.get("name") if isinstance(function, Mapping) else None
 
 
 def _message(message: Message) -> dict[str, Any] | None:

@@ -1,0 +1,149 @@
+"""What the house says by itself, in the caller's language, and how that is kept out of the conversation. Pure."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
+
+from offhook.errors import SetupError
+from offhook.turns.repair import is_empty
+
+if TYPE_CHECKING:
+    from offhook.events import Message
+
+Why: TypeAlias = Literal["filler", "apology", "closing"]
+Table: TypeAlias = Mapping[str, Sequence[str]]
+
+FALLBACK = "en"
+
+FILLERS: Table = {
+    "zh": ("嗯，我想一下。", "好的，请稍等。", "我看一下。", "稍等一下。"),
+    "en": ("Let me think.", "One moment, please.", "Let me see.", "Just a second."),
+}
+APOLOGIES: Table = {
+    "zh": ("抱歉，我这边出了点问题，请您再说一遍。", "不好意思，刚才没能处理好，请再说一次。"),
+    "en": ("Sorry, something went wrong here. Could you say that again?", "I am sorry, I could not do that just now."),
+}
+
+# A phrase that is shorter is no sure sign that a message begins with one.
+_SHORTEST = 2
+
+
+class Phrases:
+    """The phrases by kind and language. ``more`` are those of tools, which are only recognised here.
+
+    Raises SetupError for an empty phrase, and for fillers of a language of which there are fewer than two: none is said
+    twice in a row.
+    """
+
+    def __init__(
+        self,
+        fillers: Table | None = None,
+        apologies: Table | None = None,
+        closings: Table | None = None,
+        more: Iterable[str] = (),
+    ) -> None:
+        self._tables: dict[Why, dict[str, tuple[str, ...]]] = {
+            "filler": _merged(FILLERS, fillers or {}),
+            "apology": _merged(APOLOGIES, apologies or {}),
+            "closing": _merged({}, closings or {}),
+        }
+        for kind, table in self._tables.items():
+            for language, phrases in table.items():
+                if not all(phrase.strip() for phrase in phrases):
+                    raise SetupError(f"[{kind}.phrases] {language}: a phrase is empty, so that nothing would be said.")
+        for language, phrases in self._tables["filler"].items():
+            if len(set(phrases)) < 2:
+                raise SetupError(f"[filler.phrases] {language} needs two phrases: none is said twice in a row.")
+        self._turn = 0
+        known = {(phrase, kind) for kind, table in self._tables.items() for said in table.values() for phrase in said}
+        self._known = _Known(known | {(phrase, "filler") for phrase in more})
+
+    def pick(self, why: Why, language: str, before: str | None = None) -> str | None:
+        """Give a phrase in a language, or in English, or in any; not ``before``. None where there is none."""
+        table = self._tables[why]
+        phrases = table.get(language) or table.get(FALLBACK) or next(iter(table.values()), ())
+        fresh = [phrase for phrase in phrases if phrase != before] or list(phrases)
+        if not fresh:
+            return None
+        self._turn += 1
+        return fresh[self._turn % len(fresh)]
+
+    def without(
+        self, messages: Sequence[Message], said: Iterable[tuple[str, Why]] | None = None
+    ) -> tuple[Message, ...]:
+        """Give the conversation without the phrases that a platform kept with the assistant's words.
+
+        ``said`` are those that were said in this call; None where that is not known: then any of ours is taken for one.
+        A message that was nothing else has no words any more, which tells that nothing of the reply was heard; as the
+        last message it is left out.
+        """
+        known = self._known if said is None else _Known(said)
+        kept = tuple(known.taken_from(one) if one.role == "assistant" else one for one in messages)
+        if kept and kept[-1] is not messages[-1] and is_empty(kept[-1]):
+            return kept[:-1]
+        return kept
+
+
+class _Known:
+    """Phrases that are recognised: in front of the words fillers and apologies, behind them closings."""
+
+    def __init__(self, phrases: Iterable[tuple[str, Why]]) -> None:
+        front: set[str] = set()
+        behind: set[str] = set()
+        for phrase, why in phrases:
+            if len(phrase.strip()) >= _SHORTEST:
+                (behind if why == "closing" else front).add(phrase.strip())
+        # The longest first: one may be the beginning of another.
+        self._front = tuple(sorted(front, key=len, reverse=True))
+        self._behind = tuple(sorted(behind, key=len, reverse=True))
+
+    def taken_from(self, message: Message) -> Message:
+        """Give a message without these phrases; the same one if there are none."""
+        text = message.text
+        while phrase := next((one for one in self._front if text.lstrip().startswith(one)), None):
+            text = text.lstrip()[len(phrase) :].lstrip()
+        gone = len(message.text) - len(text)
+        if message.interrupted and _begins_one(text.strip(), self._front):
+            # The caller cut in while it was said.
+            text = ""
+        while phrase := next((one for one in self._behind if text.rstrip().endswith(one)), None):
+            text = text.rstrip()[: -len(phrase)].rstrip()
+        if message.interrupted and (begun := self._begun_behind(text)):
+            text = text[: -len(begun)].rstrip()
+        if len(text) == len(message.text):
+            return message
+        heard = None if message.heard is None else min(max(0, message.heard - gone), len(text))
+        if not text and message.interrupted:
+            heard = 0
+        return msgspec.structs.replace(message, text=text, fields={**message.fields, "content": text}, heard=heard)
+
+    def _begun_behind(self, text: str) -> str:
+        """Give the beginning of a closing phrase that a text ends with; one that is short is no sure sign of it."""
+        begun = (phrase[:length] for phrase in self._behind for length in range(len(phrase) - 1, len(phrase) // 3, -1))
+        return max((one for one in begun if len(one) >= _SHORTEST and text.endswith(one)), key=len, default="")
+
+
+def spaced(phrase: str, before: str = "") -> str:
+    """Give a phrase as it is said before other words, or behind those that end with ``before``.
+
+    A voice platform speaks a sentence when it sees that it has ended: where words are parted by spaces that takes one.
+    """
+    if before:
+        return phrase if before[-1].isspace() or _is_wide(phrase[0]) else f" {phrase}"
+    return phrase if phrase[-1].isspace() or _is_wide(phrase[-1]) else f"{phrase} "
+
+
+def _is_wide(character: str) -> bool:
+    return unicodedata.east_asian_width(character) in "WF"
+
+
+def _begins_one(text: str, phrases: Iterable[str]) -> bool:
+    return text != "" and any(one.startswith(text) for one in phrases)
+
+
+def _merged(ours: Table, theirs: Table) -> dict[str, tuple[str, ...]]:
+    return {language: tuple(phrases) for language, phrases in {**ours, **theirs}.items() if phrases}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench import disconnect, memory, records, report, stream, supersede, writer
+from bench import disconnect, failover, greedy, memory, records, report, seen, stream, supersede, writer
 from bench.procs import REPO
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ PARTS: dict[str, Callable[[Callable[[str], None]], dict[str, Any]]] = {
     "records": records.run,
     "writer": writer.run,
     "memory": memory.run,
+    "failover": failover.run,
+    "greedy": greedy.run,
+    "seen": seen.run,
 }
 
 

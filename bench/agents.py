@@ -23,7 +23,8 @@ class Wish(msgspec.Struct, frozen=True):
 
     ``hold`` is ``headers`` (nothing at all is answered), ``first`` (no word comes), ``mid`` (nothing after the first
     word) or empty. ``chatty`` says what an upstream sends while it holds: something every ``pace`` ms, or nothing.
-    Each ``stamps``-th event tells the time, the others are as long as a word is.
+    Each ``stamps``-th event tells the time, the others are as long as a word is. ``think`` is how many milliseconds a
+    Python agent takes before the first one.
     """
 
     count: int = 64
@@ -32,6 +33,7 @@ class Wish(msgspec.Struct, frozen=True):
     chatty: bool = False
     round: str = ""
     stamps: int = 1
+    think: float = 0.0
 
 
 def read_wish(text: str) -> Wish:
@@ -45,6 +47,8 @@ async def paced(turn: Turn) -> AsyncIterator[str]:
     pause = wish.pace / 1000
     if wish.hold in ("headers", "first"):
         await asyncio.Event().wait()
+    if wish.think:
+        await asyncio.sleep(wish.think / 1000)
     for number in range(wish.count):
         yield WORD if number % wish.stamps else f"t={time.monotonic_ns()};"
         if wish.hold == "mid" and not wish.chatty:

@@ -159,6 +159,17 @@ def cpu_ns(pid: int) -> int:
     return total
 
 
+def kept_waiting() -> float:
+    """Give the seconds in which this thread could have run and others had its core, the hypervisor's share included.
+
+    The latter is counted in hundredths of a second, and over all cores.
+    """
+    waited = int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    with open("/proc/stat", encoding="ascii") as stat:
+        stolen = int(stat.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
+    return waited + stolen
+
+
 def core_busy(core: int | None) -> float:
     """Give the seconds that a core was not idle since it started, the hypervisor's share included."""
     if core is None:

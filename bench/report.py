@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench.grid import Grid, ms, or_dash
 from bench.procs import AVAILABLE
 from bench.report_calls import memory_grids, records_grids, supersede_grids, writer_grids
+from bench.report_lines import failover_grids, greedy_grids, seen_grids
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,6 +150,9 @@ GRIDS = {
     "records": records_grids,
     "writer": writer_grids,
     "memory": memory_grids,
+    "failover": failover_grids,
+    "greedy": greedy_grids,
+    "seen": seen_grids,
 }
 
 

@@ -5,6 +5,7 @@ Such a part stands between two comments, ``<!-- begin NAME: ... -->`` and ``<!--
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 import typing
@@ -17,11 +18,13 @@ from typer.testing import CliRunner
 
 from offhook.cli.main import app
 from offhook.config import PREFIX, Settings
+from offhook.testing.faults import DESCRIPTIONS, PHASES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+REPO = Path(__file__).resolve().parent.parent
+DOCS = REPO / "docs"
 WIDTH = 100
 
 # What is taken when nothing is said, where the field's own default does not tell.
@@ -31,6 +34,9 @@ _DEFAULTS = {
     "model_id": "any",
     "api_key": "one that the server makes",
     "upstream_model": "the request's own",
+    "upstreams": "all",
+    "filler_phrases": "ours, in Chinese and English",
+    "apology_phrases": "ours, in Chinese and English",
 }
 
 
@@ -89,9 +95,71 @@ def _meaning(annotation: Any) -> str:
     return next(meta.description for meta in metas if meta.description).replace("|", "\\|")
 
 
+def faults() -> str:
+    """Give a table row for each fault of a model service."""
+    return _rows(("fault", "what happens"), [(f"`{fault}`", _marked(says)) for fault, says in DESCRIPTIONS.items()])
+
+
+def phases() -> str:
+    """Give a table row for each phase of an answer."""
+    return _rows(("phase", "when"), [(f"`{phase}`", _marked(says)) for phase, says in PHASES.items()])
+
+
+def endings() -> str:
+    """Give a table row for each ending of a turn."""
+    return _rows(("ending", "what the client gets"), list(_fault_table().MEANINGS.items()))
+
+
+def outcomes() -> str:
+    """Give a table row for each fault in each phase, as it is tested."""
+    rows = []
+    for (fault, phase), stated in _fault_table().TABLE.items():
+        rows.append((f"`{fault}`", f"`{phase}`", *_ending(stated.alone, stated.code), stated.beside.value.plain))
+    return _rows(("fault", "phase", "plain", "telephone", "record", "with another"), rows)
+
+
+def network_outcomes() -> str:
+    """Give a table row for each fault of the network, as it is tested."""
+    table = _fault_table()
+    rows = [
+        (case.name, when, *_ending(case.outcome, case.code))
+        for when, cases in (("before the request", table.NETWORK_FIRST), ("mid", table.NETWORK_MID))
+        for case in cases
+    ]
+    return _rows(("network", "when", "plain", "telephone", "record"), rows)
+
+
+def _marked(says: str) -> str:
+    """Give a sentence with what stands on the wire marked as such."""
+    return re.sub(r"<think>|\[DONE\]|reasoning_content|Retry-After", r"`\g<0>`", says)
+
+
+def _fault_table() -> Any:
+    """Give the module of the tests that has the table; as a script we do not see it by itself."""
+    if str(REPO) not in sys.path:
+        sys.path.insert(0, str(REPO))
+    return importlib.import_module("tests.fault_table")
+
+
+def _ending(outcome: Any, code: str | None) -> tuple[str, str, str]:
+    plain, telephone, reason = outcome.value
+    return plain, telephone, f"`{reason}`" if code is None else f"`{reason}`, `{code}`"
+
+
+def _rows(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows))
+
+
 PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "settings.md": {"settings": settings_table},
     "cli.md": {"commands": commands},
+    "faults.md": {
+        "faults": faults,
+        "phases": phases,
+        "endings": endings,
+        "outcomes": outcomes,
+        "network": network_outcomes,
+    },
 }
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, Any
 
 from offhook.server.admission import Admission, Place
 from offhook.server.auth import Owner
 from offhook.server.keys import Limits
 from offhook.testing import JumpClock
+
+if TYPE_CHECKING:
+    from starlette.types import Message
 
 ANN, BOB, EVE = (Owner(name, name) for name in ("ann", "bob", "eve"))
 WAIT = 2.0
@@ -55,3 +59,16 @@ async def settled() -> None:
     """Let every task that can go on do so."""
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+class Client:
+    """The other side of ``receive``."""
+
+    def __init__(self) -> None:
+        self._messages: asyncio.Queue[Message] = asyncio.Queue()
+
+    def send(self, kind: str) -> None:
+        self._messages.put_nowait({"type": kind})
+
+    async def receive(self) -> Any:
+        return await self._messages.get()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,9 +14,13 @@ import pytest
 from offhook.errors import UpstreamBroken
 from offhook.observe.hooks import TurnDetails
 from offhook.observe.logs import JsonFormatter, Said, TextFormatter, TurnLog, dropped_lines, set_up
+from offhook.testing import live_server
+from tests.documents import REPO
+from tests.raw import chat_body, request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 TURN = TurnDetails(
     request_id="req_1",
@@ -125,6 +131,12 @@ def test_a_traceback_is_a_field(caplog: pytest.LogCaptureFixture) -> None:
         ("%d agents did not stop within %.0f s", (2, 3.0), "2 agents did not stop within 3 s", {}),
         ("lost: lines=%d call=%s", (3, None), "lost", {"lines": 3, "call": None}),
         ("100%% of %s", ("it",), "100% of it", {}),
+        (
+            "the tool %(name)s failed: %(error)s at %(ms).1f%% request=%(request)s",
+            ({"name": "book", "error": ValueError("x"), "ms": 2.25, "request": None},),
+            "the tool {name} failed: {error} at {ms}%",
+            {"name": "book", "error": "x", "ms": 2.25, "request": None},
+        ),
         ("100% plain", (), "100% plain", {}),
         ("call=%s is over", ("a b",), "call=a b is over", {}),
     ],
@@ -132,7 +144,7 @@ def test_a_traceback_is_a_field(caplog: pytest.LogCaptureFixture) -> None:
 def test_the_fields_of_a_plain_message_are_fields(
     template: str, args: tuple[object, ...], message: str, fields: dict[str, Any]
 ) -> None:
-    """``name=%s`` within a message becomes a field of the object, and the rest of it the message."""
+    """What has a name in a message becomes a field of the object, and the rest of it the message."""
     line = as_json(record(template, *args))
     assert line["message"] == message
     assert {name: value for name, value in line.items() if name not in {"ts", "level", "logger", "message"}} == fields
@@ -196,3 +208,77 @@ def test_news_of_others_are_shown_from_warnings_up(capsys: pytest.CaptureFixture
     assert "ours" in shown
     assert "started" not in shown
     queue.close()
+
+
+# --- every message of ours ----------------------------------------------------------------------------------------
+
+# A percent sign, a place with a name in either way, and any other place.
+PLACES = re.compile(r"%%|(?<=\s)[a-z_]+=%[\d.]*[a-z]|%\([a-z_]+\)[\d.]*[a-z]|(?P<nameless>%[-+ 0#]*[\d.]*[a-zA-Z])")
+LEVELS = {"debug": 0, "info": 0, "warning": 0, "error": 0, "exception": 0, "critical": 0, "log": 1}
+
+
+def wrong_messages(source: str) -> list[str]:
+    """Name the log calls whose message is made on the spot, or has a part without a name."""
+    tree = ast.parse(source)
+    constants = {
+        target.id: node.value.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr not in LEVELS:
+            continue
+        if "log" not in ast.unparse(node.func.value).lower():
+            continue
+        message = node.args[LEVELS[node.func.attr]]
+        if isinstance(message, ast.Call) and ast.unparse(message.func) == "Said":
+            if isinstance(message.args[0], ast.JoinedStr | ast.BinOp | ast.Call):
+                found.append(f"line {node.lineno}: {ast.unparse(message)}")
+            continue
+        text = constants.get(ast.unparse(message), getattr(message, "value", None))
+        if not isinstance(text, str) or any(place["nameless"] for place in PLACES.finditer(text)):
+            found.append(f"line {node.lineno}: {ast.unparse(message)}")
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((REPO / "src" / "offhook").rglob("*.py")), ids=lambda path: path.stem)
+def test_every_message_of_ours_is_a_fixed_text(path: Path) -> None:
+    """Whatever varies in a log line of ours has a name, so that it is a field of the object."""
+    assert wrong_messages(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "right"),
+    [
+        ('log.info("it is over")', True),
+        ('log.info("it is %d%% over: call=%s", 3, call)', False),
+        ('log.info("it is over: call=%s", call)', True),
+        ('log.info("%(calls)d are over", {"calls": 2})', True),
+        ('log.error("over: %s", call)', False),
+        ('self._log.log(logging.INFO, "over: %s", call)', False),
+        ('log.warning(f"over: {call}")', False),
+        ('log.warning("over: " + call)', False),
+        ('log.info(Said(f"over: {call}"))', False),
+        ('log.info(Said("over", {"call": call}))', True),
+    ],
+)
+def test_a_nameless_part_is_found(call: str, right: bool) -> None:
+    """The check of messages can fail."""
+    assert (wrong_messages(call) == []) is right
+
+
+def test_a_refused_request_is_a_fixed_text_and_its_fields(caplog: pytest.LogCaptureFixture) -> None:
+    """The line of a refused request has its status and code as fields, and reads the same for people."""
+    with live_server(lambda turn: "Hello.") as server, caplog.at_level(logging.INFO):
+        assert request(server.base_url, chat_body(), {"Authorization": "Bearer wrong"}).status == 401
+    [refused] = [entry for entry in caplog.records if "was refused" in str(entry.msg)]
+    line = as_json(refused)
+    assert (line["message"], line["status"], line["code"]) == (
+        "a request was refused: {status} {code}",
+        401,
+        "invalid_api_key",
+    )
+    assert refused.getMessage() == f"a request was refused: 401 invalid_api_key request={line['request']}"

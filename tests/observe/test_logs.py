@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from offhook.errors import AgentError, OffhookError, ToolError, TurnTimeout, UpstreamBroken
+from offhook.clock import SystemClock
+from offhook.errors import (
+    AgentError,
+    OffhookError,
+    Overloaded,
+    Stopping,
+    ToolError,
+    TooMany,
+    TurnTimeout,
+    UpstreamBroken,
+)
 from offhook.events import Attempt, ToolRun
 from offhook.observe.hooks import TurnDetails
-from offhook.observe.logs import TurnLog
+from offhook.observe.logs import JsonFormatter, TurnLog
+from offhook.server.keys import KeyFile, Limits
 from offhook.testing import LiveServer, live_server, scripted_upstream
 from tests.raw import AUTH, KEY, Wire, chat_body, request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from offhook.events import Turn
 
@@ -250,9 +263,7 @@ def details(error: Exception | None, reason: str = "failed", **fields: Any) -> T
     )
 
 
-@pytest.mark.parametrize(
-    "error", [AgentError("secret"), OffhookError("secret"), TurnTimeout("secret"), ToolError("secret")]
-)
+@pytest.mark.parametrize("error", [AgentError("secret"), OffhookError("secret"), ToolError("secret")])
 def test_the_message_of_an_error_that_an_agent_may_raise_is_not_logged(
     lines: pytest.LogCaptureFixture, error: OffhookError
 ) -> None:
@@ -299,6 +310,61 @@ def test_what_there_is_none_of_is_not_in_the_line(lines: pytest.LogCaptureFixtur
     TurnLog().turn_ended(details(None, "stop", begun=(Attempt("one", "m"),)))
     line = the_turn(lines)
     assert [line[name] for name in ("stop", "gap", "asides", "attempts", "tools", "tokens_in")] == [None] * 6
+
+
+def test_a_refused_turn_is_no_failure_of_an_agent(lines: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """On a telephone a turn past a limit is a warning that says so, and a search for faults finds nothing."""
+    made = KeyFile(tmp_path).create(SystemClock(), "shop", limits=Limits(turns_per_minute=1))
+    with live_server(agent, data_dir=str(tmp_path)) as server:
+        for call in ("one", "two"):
+            reply = request(server.base_url, body(call=call), {"Authorization": f"Bearer {made.key}"})
+            assert reply.status == 200
+        server.wait_for_turns(2)
+    told = [record for record in lines.records if record.name == "offhook.turn" and record.levelno > logging.INFO]
+    assert [record.levelno for record in told] == [logging.WARNING] * 2
+    assert told[1].getMessage() == "rate_limit_exceeded: a limit of its key is reached"
+    assert "--log-content" not in lines.text
+
+
+OURS = [
+    (TooMany("secret", retry_after=1), "rate_limit_exceeded: a limit of its key is reached", "the turn was refused"),
+    (
+        Overloaded("secret", retry_after=1),
+        "overloaded: the server answers as many turns as it may",
+        "the turn was refused",
+    ),
+    (Stopping("secret"), "stopping: the server is going down", "the turn was ended"),
+    (
+        TurnTimeout("secret"),
+        "turn_timeout: the agent gave nothing in the time that a turn has",
+        "the turn ran out of time",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "words", "message"), OURS)
+def test_an_error_that_says_what_it_is_has_a_line_of_its_own(
+    lines: pytest.LogCaptureFixture, error: OffhookError, words: str, message: str
+) -> None:
+    """It is a warning in our words, by its code, without a place, and without what an agent may have put into it."""
+    try:
+        raise error
+    except OffhookError:
+        TurnLog().turn_ended(details(error))
+    turn, why = lines.records
+    assert (turn.levelno, why.levelno) == (logging.WARNING, logging.WARNING)
+    assert why.getMessage() == words
+    line = json.loads(JsonFormatter().format(why))
+    assert (line["message"], line["code"], line["error"]) == (message, error.code, words.partition(": ")[2])
+    assert "place" not in line
+    assert "secret" not in lines.text
+
+
+def test_with_content_such_an_error_says_its_message(lines: pytest.LogCaptureFixture) -> None:
+    """With content switched on the message of the error stands there: which limit it was."""
+    TurnLog(content=True).turn_ended(details(TooMany("This key's limit is reached: 3 calls at once.", retry_after=1)))
+    assert "rate_limit_exceeded: This key's limit is reached: 3 calls at once." in lines.text
+    assert "Traceback" not in lines.text
 
 
 @pytest.mark.parametrize(("error", "words"), [(TurnTimeout("x"), "in the time"), (ToolError("x"), "the tools led")])

@@ -12,7 +12,7 @@ import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from offhook.errors import UpstreamBroken
+from offhook.errors import Overloaded, Stopping, TooMany, TurnTimeout, UpstreamBroken
 from offhook.events import Attempt, AttemptEnded, ToolRun
 from offhook.observe.hooks import TurnDetails
 from offhook.observe.metrics import LoopLag, Metrics, Sources
@@ -92,6 +92,26 @@ def test_how_a_turn_ended_is_counted(metrics: Metrics) -> None:
     assert (seen["offhook_disconnects_total"], seen["offhook_supersedes_total"]) == (1, 2)
     assert seen["offhook_turns_total platform=plain reason=failed"] == 1
     assert seen["offhook_asides_total why=filler"] == seen["offhook_asides_total why=apology"] == 1
+
+
+def test_a_refused_turn_is_not_a_failed_one(metrics: Metrics) -> None:
+    """A turn that a limit refused counts as refused, one that ran out of time as failed."""
+    metrics.turn_ended(details("failed", error=TooMany("No.", retry_after=1)))
+    metrics.turn_ended(details("failed", error=Overloaded("No.", retry_after=1)))
+    metrics.turn_ended(details("failed", error=TurnTimeout("No.")))
+    seen = {name: value for name, value in read(metrics).items() if name.startswith("offhook_turns_total")}
+    assert seen == {
+        "offhook_turns_total platform=plain reason=refused": 2,
+        "offhook_turns_total platform=plain reason=failed": 1,
+    }
+
+
+def test_a_turn_that_the_drain_cut_is_no_disconnect(metrics: Metrics) -> None:
+    """A turn that was cancelled because the server goes down has not lost its client."""
+    metrics.turn_ended(details("cancelled", error=Stopping("It goes down.")))
+    seen = read(metrics)
+    assert seen["offhook_disconnects_total"] == 0
+    assert seen["offhook_turns_total platform=plain reason=cancelled"] == 1
 
 
 def test_attempts_are_counted_by_upstream_and_outcome(metrics: Metrics) -> None:
@@ -265,6 +285,19 @@ def test_the_dashboard_shows_every_metric() -> None:
     for key in ("id", "title"):
         values = [panel[key] for panel in panels]
         assert len(set(values)) == len(values)
+
+
+def test_a_server_that_is_down_is_told() -> None:
+    """An alert asks for the job that the documents tell the scraper to have."""
+    [down] = [rule for rule in rules() if rule["alert"] == "OffhookDown"]
+    assert down["expr"] == 'up{job="offhook"} == 0'
+    assert "job_name: offhook\n" in (DOCS / "metrics.md").read_text("utf-8")
+
+
+def test_refused_turns_are_neither_failures_nor_hide_any() -> None:
+    """The share of failed turns is one of those that were not refused."""
+    [fail] = [rule for rule in rules() if rule["alert"] == "OffhookTurnsFail"]
+    assert '/ sum(rate(offhook_turns_total{reason!="refused"}[5m]))' in fail["expr"]
 
 
 def test_every_alert_says_what_is_wrong() -> None:

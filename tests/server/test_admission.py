@@ -9,11 +9,9 @@ import pytest
 
 from offhook.errors import Overloaded, Stopping, TooMany
 from offhook.server.admission import RECENT, Waiting, enter_or_gone
-from tests.places import ANN, BOB, EVE, WAIT, Desk, limited, settled
+from tests.places import ANN, BOB, EVE, WAIT, Client, Desk, limited, settled
 
 if TYPE_CHECKING:
-    from starlette.types import Message
-
     from offhook.server.auth import Owner
 
 
@@ -91,14 +89,14 @@ async def test_a_turn_without_a_call_id_is_a_new_call() -> None:
 
 
 async def test_a_call_whose_first_turn_waits_does_not_go_on() -> None:
-    """A second request of a call that waits has no more right than the first."""
+    """A second request of a call that waits has no more right than the first, until that has its place."""
     desk = Desk(turns=1)
     place = desk.place()
     one, two = await desk.waiter(call="a"), await desk.waiter(call="a")
+    assert desk.admission.waiting == 2
     place.leave()
     await settled()
-    assert (one.done(), two.done()) == (True, False)
-    two.cancel()
+    assert (one.done(), two.done(), desk.admission.live) == (True, True, 2)
 
 
 async def test_without_a_ceiling_nobody_waits() -> None:
@@ -306,19 +304,6 @@ async def test_nobody_waits_for_a_server_that_ends() -> None:
     assert (desk.admission.live, desk.admission.waiting) == (2, 0)
 
 
-class Client:
-    """The other side of ``receive``."""
-
-    def __init__(self) -> None:
-        self._messages: asyncio.Queue[Message] = asyncio.Queue()
-
-    def send(self, kind: str) -> None:
-        self._messages.put_nowait({"type": kind})
-
-    async def receive(self) -> Any:
-        return await self._messages.get()
-
-
 async def test_a_client_that_leaves_while_it_waits_gets_no_place() -> None:
     """The disconnect ends the wait at once; anything else that comes does not."""
     desk, client = Desk(turns=1), Client()
@@ -371,26 +356,3 @@ async def test_a_connection_that_fails_while_it_waits_is_gone() -> None:
 
     assert await enter_or_gone(desk.admission, receive, ANN, "a", going_on=False) is None
     assert desk.admission.waiting == 0
-
-
-async def test_refusals_of_a_key_that_never_stops_are_held_back() -> None:
-    """The eleventh refusal in a row waits a hundredth of a second; the client is answered then."""
-    desk, client = Desk(), Client()
-    assert [await desk.admission.hold_back(client.receive, ANN) for _ in range(10)] == [True] * 10
-    task = asyncio.create_task(desk.admission.hold_back(client.receive, ANN))
-    await settled()
-    assert not task.done()
-    await desk.pass_(0.01)
-    assert await task is True
-
-
-async def test_who_leaves_while_his_refusal_is_held_back_is_not_answered() -> None:
-    """A disconnect ends the wait at once."""
-    desk, client = Desk(), Client()
-    for _ in range(10):
-        await desk.admission.hold_back(client.receive, ANN)
-    task = asyncio.create_task(desk.admission.hold_back(client.receive, ANN))
-    await settled()
-    client.send("http.disconnect")
-    await settled()
-    assert task.done() and await task is False

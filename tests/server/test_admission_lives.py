@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections import Counter
+from typing import Any, NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from offhook.errors import Overloaded, TooMany
 from offhook.server.admission import Admission, Place
 from offhook.server.auth import Owner
 from offhook.server.keys import Limits
+from offhook.server.quota import FREE_TURNS
 from offhook.testing import JumpClock
 
 TURNS, QUEUE, WAIT, SHARE = 4, 5, 2.0, 0.5
@@ -26,6 +28,14 @@ OWNERS = (
 CALLS = (None, "a", "b", "c", "d")
 
 
+class Who(NamedTuple):
+    """Who came: the owner's id, the call's id, and the how many-eth call of that id it is."""
+
+    owner: str
+    call: str | None
+    life: int
+
+
 class Lives(RuleBasedStateMachine):
     """One admission, those who come to it, and the places that they hold."""
 
@@ -34,8 +44,9 @@ class Lives(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.clock = JumpClock()
         self.admission = Admission(self.clock, turns=TURNS, queue=QUEUE, wait=WAIT, share=SHARE, call_idle=100.0)
-        self.coming: list[asyncio.Task[Place]] = []
-        self.places: list[Place] = []
+        self.coming: dict[asyncio.Task[Place], Who] = {}
+        self.places: list[tuple[Place, Who]] = []
+        self.lives: Counter[str | None] = Counter()
         self.settled = True
 
     @rule(
@@ -52,21 +63,28 @@ class Lives(RuleBasedStateMachine):
             await asyncio.sleep(0)
             return task
 
-        self.coming.append(self.runner.run(begin()))
+        who, known, before = Who(owner.id, call, self.lives[call]), self.settled, self.admission.live
+        mine = self._live_of(who)
+        task = self.runner.run(begin())
+        self.coming[task] = who
+        if known and before >= TURNS and task.done() and task.exception() is None:
+            assert mine < FREE_TURNS and call is not None, "only a call in progress begins a turn above the ceiling"
+        if known and going_on and call is not None and mine < FREE_TURNS:
+            assert task.done() and not isinstance(task.exception(), Overloaded), "it waits for no place"
         self._then(settle)
 
     @precondition(lambda self: self.coming)
     @rule(data=st.data(), settle=st.booleans())
     def cancel(self, data: st.DataObject, settle: bool) -> None:
         """Somebody who waits, or was just served, is cancelled."""
-        data.draw(st.sampled_from(self.coming), label="cancelled").cancel()
+        data.draw(st.sampled_from(list(self.coming)), label="cancelled").cancel()
         self._then(settle)
 
     @precondition(lambda self: self.places)
     @rule(data=st.data(), how=st.sampled_from(["leave", "leave", "twice", "give back"]), settle=st.booleans())
     def leave(self, data: st.DataObject, how: str, settle: bool) -> None:
         """A place is left, some way or other."""
-        place = self.places.pop(data.draw(st.integers(0, len(self.places) - 1), label="left"))
+        place, _ = self.places.pop(data.draw(st.integers(0, len(self.places) - 1), label="left"))
         if how == "give back":
             place.give_back()
         else:
@@ -79,6 +97,7 @@ class Lives(RuleBasedStateMachine):
     def over(self, call: str) -> None:
         """A call is over, whether it is known or not."""
         self.admission.call_over(call)
+        self.lives[call] += 1
 
     @rule(seconds=st.sampled_from([0.3, 1.0, WAIT, 61.0, 101.0]), settle=st.booleans())
     def wait(self, seconds: float, settle: bool) -> None:
@@ -97,13 +116,16 @@ class Lives(RuleBasedStateMachine):
         for task in tuple(self.coming):
             if not task.done():
                 continue
-            self.coming.remove(task)
+            who = self.coming.pop(task)
             if task.cancelled():
                 continue
             error = task.exception()
             assert error is None or isinstance(error, TooMany | Overloaded), error
             if error is None:
-                self.places.append(task.result())
+                self.places.append((task.result(), who))
+
+    def _live_of(self, who: Who) -> int:
+        return sum((one.call, one.life) == (who.call, who.life) for _, one in self.places)
 
     def _keys(self) -> Any:
         return self.admission._quota._keys.values()
@@ -116,6 +138,25 @@ class Lives(RuleBasedStateMachine):
         assert self.admission.waiting == len(self.coming)
         for key in self._keys():
             assert min(key.live, key.calls, key.turns.total(self.clock.monotonic())) >= 0
+
+    @invariant()
+    def every_call_counts_as_what_it_asks_for(self) -> None:
+        if not self.settled:
+            return
+        everybody = [*(who for _, who in self.places), *self.coming.values()]
+        claims = Counter((who.call, who.life) for who in everybody)
+        for key in self._keys():
+            alone = sum(who.call is None and who.owner == key.id for who in everybody)
+            mine = [id for id, call in self.admission._quota._calls.items() if call.key is key]
+            beside = sum(max(0, claims[id, self.lives[id]] - FREE_TURNS) for id in mine)
+            assert key.calls == alone + len(mine) + beside
+
+    @invariant()
+    def nobody_of_a_call_in_progress_waits_for_a_free_turn(self) -> None:
+        for who in self.coming.values() if self.settled else ():
+            call = self.admission._quota._calls.get(who.call or "")
+            if call is not None and who.life == self.lives[who.call] and call.turns:
+                assert self._live_of(who) >= FREE_TURNS
 
     @invariant()
     def nobody_waits_without_a_reason(self) -> None:
@@ -131,7 +172,7 @@ class Lives(RuleBasedStateMachine):
         for task in self.coming:
             task.cancel()
         self.runner.run(self._settle())
-        for place in self.places:
+        for place, _ in self.places:
             place.leave()
         self.places.clear()
         for call in CALLS[1:]:

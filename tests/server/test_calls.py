@@ -95,7 +95,7 @@ class Host(Talker):
 
 @pytest.fixture(scope="module")
 def shared_stage() -> Iterator[Scene]:
-    with scene(Host(), call_idle=IDLE, dialect={"plain": {"call_id": "header:X-Call"}}) as made:
+    with scene(Host(), call_idle=IDLE, turn_silence=0, dialect={"plain": {"call_id": "header:X-Call"}}) as made:
         yield made
 
 

@@ -128,6 +128,7 @@ def test_a_name_can_be_printed(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+NESTED = b'{"version":1,"x":' + b"[" * 100_000
 DAMAGED = (
     b"",
     b'{"version":1,"keys":[',
@@ -136,10 +137,12 @@ DAMAGED = (
     b'{"version":2,"keys":[]}',
     b'{"version":1,"keys":[],"more":1}',
     b'{"version":1,"keys":[{"id":"a"}]}',
+    NESTED,
+    NESTED + b"]" * 100_000 + b"}",
 )
 
 
-@pytest.mark.parametrize("body", DAMAGED)
+@pytest.mark.parametrize("body", DAMAGED, ids=lambda body: body[:30].decode("latin-1"))
 def test_a_damaged_file_is_one_line_and_stays_as_it_is(tmp_path: Path, body: bytes) -> None:
     """Neither reading nor changing the keys goes on from a file that is not understood."""
     (tmp_path / FILE).write_bytes(body)
@@ -273,6 +276,41 @@ async def test_a_damaged_file_changes_nothing(watched: Watched, caplog: pytest.L
         await watched.look()
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
     assert "stay good" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("body", [b"{", NESTED], ids=["cut off", "nested"])
+async def test_a_key_that_is_revoked_after_a_damage_is_revoked(
+    watched: Watched, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the file held meanwhile, the server goes on following it."""
+    made = (await asyncio.to_thread(watched.file.create, watched.clock, "one")).record
+    await watched.look()
+    good = watched.file.path.read_bytes()
+    watched.file.path.write_bytes(body)
+    await watched.look()
+    assert watched.state(made.id) == "good"
+    watched.file.path.write_bytes(good)
+    await asyncio.to_thread(watched.file.revoke, watched.clock, "one")
+    await watched.look()
+    assert watched.state(made.id) == "revoked"
+    assert "cannot be read" in caplog.text
+
+
+async def test_a_defect_does_not_end_the_watch(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An exception that nobody foresaw is told with its traceback, once, and later changes count."""
+    made = (await asyncio.to_thread(watched.file.create, watched.clock, "one")).record
+    with monkeypatch.context() as patched:
+        patched.setattr(KeyFile, "read", lambda self: [][1])
+        await watched.look()
+        await watched.look()
+    assert watched.state(made.id) is None
+    await watched.look()
+    assert watched.state(made.id) == "good"
+    [told] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert told.getMessage().endswith("stay good: IndexError")
+    assert told.exc_info is not None
 
 
 async def test_a_removed_file_has_no_keys_and_a_removed_folder_says_nothing(

@@ -6,7 +6,7 @@ import pytest
 
 from offhook.errors import Overloaded, TooMany
 from offhook.server.quota import CALLS_AGAIN
-from tests.places import BOB, WAIT, Desk, limited
+from tests.places import BOB, WAIT, Desk, limited, settled
 
 
 async def test_a_key_has_so_many_calls_at_once() -> None:
@@ -27,6 +27,117 @@ async def test_a_key_has_so_many_calls_at_once() -> None:
     desk.place(owner, "d")
     with pytest.raises(TooMany):
         desk.place(owner, "e")
+
+
+async def test_a_call_in_progress_has_two_turns_by_right() -> None:
+    """The newest and the one before it; what it asks for beside them waits as a new call does, and is refused so."""
+    desk = Desk(turns=1, queue=1)
+    first = desk.place(call="a")
+    desk.place(call="a")
+    task = await desk.waiter(call="a")
+    with pytest.raises(Overloaded):
+        desk.place(call="a", going_on=True)
+    with pytest.raises(Overloaded):
+        desk.place(call="b")
+    assert (desk.admission.live, desk.admission.waiting) == (2, 1)
+    first.leave()
+    await task
+    assert desk.admission.live == 2
+    desk.place(call="unknown since a restart", going_on=True)
+
+
+async def test_a_turn_beside_those_by_right_takes_a_free_place() -> None:
+    """It begins at once where a new call would, so within the share of its key too."""
+    desk = Desk(turns=4, share=0.75)
+    desk.place(BOB)
+    for _ in range(3):
+        desk.place(call="a")
+    task = await desk.waiter(call="a")
+    desk.admission.call_over("a")
+    task.cancel()
+
+
+async def test_what_a_call_asks_for_beside_counts_as_calls() -> None:
+    """Each turn beyond two of one call, live or waiting, is one more of the calls of its key, as long as it runs."""
+    desk = Desk(turns=0)
+    owner = limited(calls=2)
+    places = [desk.place(owner, "a") for _ in range(3)]
+    for call in ("a", "b", None):
+        with pytest.raises(TooMany, match="2 calls"):
+            desk.place(owner, call, going_on=call == "a")
+    places.pop().leave()
+    other = desk.place(owner, "b")
+    with pytest.raises(TooMany):
+        desk.place(owner, "a", going_on=True)
+    desk.admission.call_over("b")
+    desk.place(owner, "a").give_back()
+    places += [desk.place(owner, "a")]
+    desk.admission.call_over("a")
+    for place in (*places, other):
+        place.leave()
+    desk.place(owner, "c")
+    desk.place(owner, "d")
+    with pytest.raises(TooMany):
+        desk.place(owner, "e")
+
+
+async def test_what_a_call_asks_for_beside_goes_over_to_its_new_key() -> None:
+    """A call that goes on with another key takes all that it counts for along, and gives it back there."""
+    desk = Desk(turns=0)
+    old, new = limited("old", calls=2), limited("new", calls=3)
+    places = [desk.place(old, "a") for _ in range(3)]
+    with pytest.raises(TooMany):
+        desk.place(limited("third", calls=2), "a")
+    places.append(desk.place(new, "a"))
+    desk.place(old, "b")
+    desk.place(old, "c")
+    with pytest.raises(TooMany):
+        desk.place(new, "d")
+    for place in places:
+        place.leave()
+    desk.place(new, "d")
+    desk.place(new, "e")
+    with pytest.raises(TooMany):
+        desk.place(new, "f")
+
+
+async def test_the_newer_turn_of_a_call_that_waits_begins_with_the_older() -> None:
+    """When the first turn of a call is given a place the next one has its own in the same step, a third has not."""
+    desk = Desk(turns=1)
+    place = desk.place()
+    tasks = [await desk.waiter(call="a") for _ in range(3)]
+    place.leave()
+    assert (desk.admission.live, desk.admission.waiting) == (2, 1)
+    await settled()
+    assert [task.done() for task in tasks] == [True, True, False]
+    tasks[2].cancel()
+
+
+async def test_a_call_that_turns_out_to_go_on_waits_no_longer() -> None:
+    """Those of its turns that wait have their places as far as it has them by right, and as it comes to have them."""
+    desk = Desk(turns=1)
+    desk.place()
+    tasks = [await desk.waiter(call="a") for _ in range(3)]
+    newest = desk.place(call="a", going_on=True)
+    await settled()
+    assert [task.done() for task in tasks] == [True, False, False]
+    newest.give_back()
+    await settled()
+    assert [task.done() for task in tasks] == [True, True, False]
+    tasks[2].cancel()
+
+
+async def test_a_call_that_is_over_has_no_right_any_more() -> None:
+    """A turn of it that waits still does so as a new call, whichever of its other turns ends."""
+    desk = Desk(turns=1)
+    first, second = desk.place(call="a"), desk.place(call="a")
+    task = await desk.waiter(call="a")
+    desk.admission.call_over("a")
+    first.leave()
+    await settled()
+    assert not task.done()
+    second.leave()
+    await task
 
 
 async def test_a_turn_without_a_call_counts_as_one_while_it_runs() -> None:

@@ -70,10 +70,27 @@ def test_many_refusals_go_out_one_by_one() -> None:
     assert brake.wait("bob", 5.0) == 0.0
 
 
-@given(st.lists(st.floats(0, 0.02), min_size=1, max_size=2000))
-def test_no_refusal_is_held_back_for_ever(pauses: list[float]) -> None:
-    """However many there are, none waits longer than the longest."""
+def test_no_refusal_is_held_back_for_ever() -> None:
+    """Of two thousand in one moment none waits longer than the longest: those that find no room by then go together."""
+    brake = Brake(rate=100, free=10, longest=5.0)
+    waits = [brake.wait("ann", 7.0) for _ in range(2000)]
+    assert [round(wait, 6) for wait in waits[9:512]] == [round(number / 100, 6) for number in range(501)] + [5.0, 5.0]
+    assert {round(wait, 6) for wait in waits[512:]} == {5.0}
+    assert round(brake.wait("ann", 8.0), 6) == 4.01
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 0.3)), max_size=60))
+def test_a_key_that_has_stopped_is_forgotten(steps: list[tuple[str, float]]) -> None:
+    """What is kept is of keys that are held back, or were in the last tenth of a second; forgetting changes no wait."""
     brake, now = Brake(rate=100, free=10, longest=5.0), 0.0
-    for pause in pauses:
+    alone = {name: Brake(rate=100, free=10, longest=5.0) for name in "abc"}
+    for name, pause in steps:
         now += pause
-        assert brake.wait("ann", now) <= 5.0 + 1e-9
+        assert brake.wait(name, now) == alone[name].wait(name, now)
+    for _ in range(4):
+        now += 6.0
+        brake.wait("last", now)
+        assert brake.keys == 1
+    brake.wait("stops", now)
+    brake.wait("last", now + 1.0)
+    assert brake.keys == 1

@@ -53,6 +53,9 @@ class Speaker:
         if turn.text == "hello":
             yield "Hello."
             return
+        if turn.text == "at once":
+            yield PIECE * PIECES
+            return
         self.runs += 1
         try:
             for _ in range(PIECES):
@@ -84,6 +87,15 @@ class Stage:
             return sum(connection.transport.get_write_buffer_size() for connection in connections)
 
         return self.server._thread.ask(look())
+
+    def room(self, high: int, low: int) -> None:
+        """Let the transports of all connections be full with ``high`` bytes, and no more with ``low``."""
+
+        async def give() -> None:
+            for connection in self.server._thread._server.server_state.connections:
+                connection.transport.set_write_buffer_limits(high=high, low=low)
+
+        self.server._thread.ask(give())
 
     @contextmanager
     def deaf(
@@ -200,7 +212,7 @@ def test_a_completion_that_nobody_takes_is_cut_off() -> None:
 
 def test_what_a_client_leaves_when_it_is_done_is_let_go() -> None:
     """A connection that is to end, and whose client never takes the last bytes, ends in bounded time all the same."""
-    with stage(store="none", body_timeout=0.1) as here, Wire(here.server.base_url, receive_buffer=ROOM) as wire:
+    with stage(store="none", limits_slow_reader=0.1) as here, Wire(here.server.base_url, receive_buffer=ROOM) as wire:
         body = json.dumps(chat_body("much", stream=False)).encode()
         wire.ask(body, {"Authorization": "Bearer test-key", "Connection": "close"})
         while here.speaker.given < PIECES or here.server.live:
@@ -224,6 +236,9 @@ class Leaving:
     def pending(self) -> int:
         """Give what it has not taken."""
         return 1
+
+    def cut_off(self) -> None:
+        """Do nothing, as it has gone by itself."""
 
 
 async def test_what_waits_for_a_client_that_has_gone_does_not_count_as_sent() -> None:

@@ -48,7 +48,7 @@ def test_a_filler_is_said_while_there_is_nothing_to_hear(steps: str) -> None:
 @pytest.mark.parametrize("steps", ["say hold", "call hold"])
 def test_once_there_is_something_no_filler_is_said(steps: str) -> None:
     """A word, or a call of a function, takes its place, however long the agent waits then."""
-    with scene(Stepper()) as stage:
+    with scene(Stepper(), turn_silence=0) as stage:
         wire, run = asked(stage, steps)
         wire.read_until(b"It is 3." if "say" in steps else b"look")
         no_timers(stage)
@@ -243,7 +243,7 @@ def test_what_cannot_be_heard_does_not_count() -> None:
 @pytest.mark.parametrize("steps", ["say hold say", "call hold say"])
 def test_with_the_first_word_the_deadline_is_kept(steps: str) -> None:
     """How long an answer takes then is another matter."""
-    with scene(Stepper()) as stage:
+    with scene(Stepper(), turn_silence=0) as stage:
         wire, run = asked(stage, steps)
         wire.read_until(b"It is 3." if steps.startswith("say") else b"look")
         stage.clock.advance(100)

@@ -9,12 +9,12 @@ import sys
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 from typing_extensions import override
 
-from offhook.errors import AgentValueError, ToolError, TurnTimeout, UpstreamError
+from offhook.errors import AgentValueError, Overloaded, Stopping, ToolError, TooMany, TurnTimeout, UpstreamError
 from offhook.observe.queue import LogQueue
 
 if TYPE_CHECKING:
@@ -53,13 +53,21 @@ class TurnLog:
 
     def turn_ended(self, details: TurnDetails) -> None:
         failed = details.reason == "failed"
-        log.log(logging.ERROR if failed else logging.INFO, Said("turn", _fields(details)))
+        why = _OURS.get(type(details.error)) if failed else None
+        level = logging.WARNING if why else logging.ERROR if failed else logging.INFO
+        log.log(level, Said("turn", _fields(details)))
         if failed and details.error is not None:
             self._failure(details.error, details)
 
     def _failure(self, error: Exception, details: TurnDetails) -> None:
         names = {"call": details.call_id, "turn": details.turn_id, "request": details.request_id}
-        if self._content:
+        why = _OURS.get(type(error))
+        if why is not None:
+            # Not its message, since an agent may have raised it too.
+            code = getattr(error, "code", None)
+            words = str(error) if self._content else why.words
+            log.warning(Said(why.message, {"code": code, "error": words, **names}, line=f"{code}: {words}"))
+        elif self._content:
             log.error(Said("the turn failed", names, line="the turn failed"), exc_info=error)
         elif isinstance(error, UpstreamError):
             fields = {"code": error.code, "error": error.message, "detail": error.detail or None, **names}
@@ -80,9 +88,22 @@ class TurnLog:
             log.error(Said(known, fields, line=line))
 
 
-_KNOWN: dict[type[BaseException], str] = {
-    TurnTimeout: "the agent gave nothing in the time that a turn has",
-    ToolError: "the tools led to no answer",
+_KNOWN: dict[type[BaseException], str] = {ToolError: "the tools led to no answer"}
+
+
+class _Why(NamedTuple):
+    """What kind of line an error of ours has, and what it says."""
+
+    message: str
+    words: str
+
+
+# Nothing broke: the class alone says what there is to know.
+_OURS: dict[type[Any], _Why] = {
+    TooMany: _Why("the turn was refused", "a limit of its key is reached"),
+    Overloaded: _Why("the turn was refused", "the server answers as many turns as it may"),
+    Stopping: _Why("the turn was ended", "the server is going down"),
+    TurnTimeout: _Why("the turn ran out of time", "the agent gave nothing in the time that a turn has"),
 }
 
 
@@ -166,8 +187,8 @@ class TextFormatter(logging.Formatter):
 class JsonFormatter(logging.Formatter):
     """Makes a JSON object per line, in ASCII: ``ts``, ``level``, ``logger``, ``message``, and the fields beside it.
 
-    A message of another's making (``"a retry joined the reply of %s: request=%s"``) is taken apart: its
-    ``name=value`` become fields.
+    A message in the form of ``logging`` is taken apart: of ``"the tool %(name)s failed: request=%(request)s"`` with a
+    mapping the message is ``the tool {name} failed``, and name and request are fields. So is every ``name=%s``.
     """
 
     @override
@@ -193,12 +214,14 @@ def _value(value: object) -> object:
 
 
 # A place for an argument in a message, with the name of its field where it has one, or a percent sign.
-_PLACE = re.compile(r"%%|(?:(?<=\s)(?P<name>[a-z_]+)=)?%[-+ 0#]*[\d.]*[a-zA-Z]")
+_PLACE = re.compile(r"%%|(?:(?<=\s)(?P<name>[a-z_]+)=)?%(?:\((?P<key>\w+)\))?[-+ 0#]*[\d.]*[a-zA-Z]")
 
 
 def _taken_apart(record: logging.LogRecord) -> Said:
     """Give a message of the form of ``logging`` as a fixed text and its fields."""
     template, args = str(record.msg), record.args
+    if isinstance(args, Mapping) and args:
+        return Said(_PLACE.sub(_braced, template).strip(" :;,"), {name: _plain(args[name]) for name in args})
     if not isinstance(args, tuple) or not args:
         return Said(record.getMessage())
     fields: dict[str, Any] = {}
@@ -210,10 +233,21 @@ def _taken_apart(record: logging.LogRecord) -> Said:
         value = next(left)
         if place["name"] is None:
             return place[0] % (value,)
-        fields[place["name"]] = value if value is None or isinstance(value, int | float) else str(value)
+        fields[place["name"]] = _plain(value)
         return ""
 
     return Said(_PLACE.sub(fill, template).strip(" :;,"), fields)
+
+
+def _braced(place: re.Match[str]) -> str:
+    """Give what stands in a fixed text for a value that has a name: the name, where it does not end the text anyway."""
+    if place[0] == "%%":
+        return "%"
+    return "" if place["name"] else f"{{{place['key']}}}"
+
+
+def _plain(value: object) -> object:
+    return value if value is None or isinstance(value, int | float) else str(value)
 
 
 # --- where lines go -----------------------------------------------------------------------------------------------

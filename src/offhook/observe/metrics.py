@@ -14,6 +14,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from offhook.errors import Overloaded, Stopping, TooMany
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -75,7 +77,7 @@ class Metrics:
         self._make_attempts()
         lag = "Seconds that the event loop was late when it was to wake up."
         self._lag = Histogram("offhook_event_loop_lag_seconds", lag, buckets=_LAG, registry=self.registry)
-        refused = "Requests that were refused before there was a turn, by error code."
+        refused = "Requests that were refused, by error code."
         self._refused = Counter("offhook_refused", refused, ["code"], registry=self.registry)
         self._now = _Now(sources)
         self.registry.register(self._now)
@@ -83,7 +85,10 @@ class Metrics:
     def _make_turns(self) -> None:
         registry, platform = self.registry, ["platform"]
         self._turns = Counter(
-            "offhook_turns", "Turns that ended, by finish reason.", ["platform", "reason"], registry=registry
+            "offhook_turns",
+            "Turns that ended, by finish reason, or refused.",
+            ["platform", "reason"],
+            registry=registry,
         )
         self._first = Histogram(
             "offhook_turn_first_useful_seconds",
@@ -142,13 +147,13 @@ class Metrics:
         self._upstreams: set[str] = set()
 
     def turn_ended(self, details: TurnDetails) -> None:
-        platform, reason = details.platform, details.reason
+        platform, reason = details.platform, _reason(details)
         self._turns.labels(platform, reason).inc()
         self._whole.labels(platform).observe(details.ended)
         if details.first_useful is not None:
             self._first.labels(platform).observe(details.first_useful)
             self._gap.labels(platform).observe(details.gap)
-        if reason == "cancelled":
+        if reason == "cancelled" and not isinstance(details.error, Stopping):
             self._disconnects.inc()
         elif reason == "superseded":
             self._supersedes.inc()
@@ -190,7 +195,7 @@ class Metrics:
         return upstream
 
     def refused(self, code: str | None) -> None:
-        """Count a request that was refused before there was a turn, by the code of its error."""
+        """Count a request that was refused, by the code of its error."""
         self._refused.labels(code or "none").inc()
 
     def lagged(self, seconds: float) -> None:
@@ -202,6 +207,12 @@ class Metrics:
         """Give all metrics and their content type, in the format that an ``Accept`` header asks for."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
+
+
+def _reason(details: TurnDetails) -> str:
+    """Give what a turn counts as: its finish reason, or ``refused`` where no agent failed but a limit was reached."""
+    refused = details.reason == "failed" and isinstance(details.error, TooMany | Overloaded)
+    return "refused" if refused else details.reason
 
 
 class _Now(Collector):

@@ -93,6 +93,8 @@ class Admission:
         self._clock = clock
         self._quota = Quota(turns=turns, share=share, call_idle=call_idle)
         self._brake = Brake()
+        # A caller has one refusal for each of his turns, which he waits for in silence; a client may ask without end.
+        self._call_brake = Brake(rate=2.0, free=4)
         self._queue = queue
         self._wait = wait
         self.refused = 0
@@ -127,8 +129,9 @@ class Admission:
     def ask(self, owner: Owner, call_id: str | None, *, going_on: bool) -> Place | Waiting:
         """Give a place, or a right to wait for one. ``going_on``: an earlier turn of the call was answered here.
 
-        A turn without a call id is a call of its own. A call that goes on never waits. Raises TooMany when a limit of
-        the key is reached, Overloaded when nobody more may wait, Stopping when the server ends.
+        A turn without a call id is a call of its own. A call that goes on never waits for its free turns
+        (``quota.FREE_TURNS``); what it asks for beside them is as a new call. Raises TooMany when a limit of the key is
+        reached, Overloaded when nobody more may wait, Stopping when the server ends.
         """
         now = self._clock.monotonic()
         # What could not be given a minute ago may be free by now. Those who wait then have no right to a place that
@@ -137,7 +140,9 @@ class Admission:
         key = self._quota.key(owner.id)
         claim = self._quota.reserve(key, owner.limits, call_id, going_on=going_on, now=now)
         if claim.going_on or self._quota.fits(key, now):
-            return self._give(claim)
+            place = self._give(claim)
+            self._let_go_on(claim)
+            return place
         try:
             if self._closed:
                 raise Stopping("The server is going down; try another one.")
@@ -158,12 +163,15 @@ class Admission:
         assert place is not None, "nobody else has it, to abandon it"
         return place
 
-    async def hold_back(self, receive: Receive, owner: Owner) -> bool:
+    async def hold_back(self, receive: Receive, owner: Owner, call_id: str | None = None) -> bool:
         """Return when a refusal may be answered; False when the client has disconnected. The body must have been read.
 
-        A key that asks again whatever it is told has its refusals held back, so that they cost the others nothing.
+        A key that asks again whatever it is told has its refusals held back, so that they cost the others nothing, but
+        never longer than ``Brake`` says. ``call_id`` is that of a call that goes on: its refusals wait for each other
+        alone.
         """
-        seconds = self._brake.wait(owner.id, self._clock.monotonic())
+        now = self._clock.monotonic()
+        seconds = self._brake.wait(owner.id, now) if call_id is None else self._call_brake.wait(call_id, now)
         if not seconds:
             return True
         leaving = asyncio.get_running_loop().create_task(_disconnect(receive), name="client that is refused")
@@ -191,10 +199,12 @@ class Admission:
 
     def _left(self, claim: Claim, tokens: int) -> None:
         self._quota.release(claim, tokens, self._clock.monotonic())
+        self._let_go_on(claim)
         self._hand_out()
 
     def _given_back(self, claim: Claim) -> None:
         self._quota.give_back(claim)
+        self._let_go_on(claim)
         self._hand_out()
 
     def _hand_out(self) -> None:
@@ -205,12 +215,24 @@ class Admission:
             if key is None:
                 return
             first = next(iter(self._by_key[key]))
-            self._remove(first)
-            if first.answer.done():
-                # Its task is cancelled, and has not had its step yet.
-                self._quota.give_back(first.claim)
-            else:
-                first.answer.set_result(self._give(first.claim))
+            self._grant(first)
+            self._let_go_on(first.claim)
+
+    def _let_go_on(self, claim: Claim) -> None:
+        """Give the turns of the claim's call that wait their places, as far as the call has them by right by now."""
+        if not self._quota.owes(claim):
+            return
+        for waiting in tuple(self._waiting):
+            if self._quota.same_call(waiting.claim, claim) and self._quota.owes(claim):
+                self._grant(waiting)
+
+    def _grant(self, waiting: Waiting) -> None:
+        self._remove(waiting)
+        if waiting.answer.done():
+            # Its task is cancelled, and has not had its step yet.
+            self._quota.give_back(waiting.claim)
+        else:
+            waiting.answer.set_result(self._give(waiting.claim))
 
     # --- the queue ------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from offhook.agents.commands import DEFINITIONS
 from offhook.agents.function import FunctionAgent
 from offhook.agents.load import load_function, load_module
 from offhook.agents.model import ModelAgent
@@ -275,6 +276,7 @@ def make_agent(
             services.failover(spec),
             system_prompt=_system_prompt(spec),
             toolbox=services.toolbox(_tools(spec, load)),
+            commands=[name for name in spec.tools or () if name in DEFINITIONS],
             rounds=settings.tools_rounds,
             hold=settings.tools_hold,
         )
@@ -288,7 +290,8 @@ def make_agent(
 
 def _tools(spec: AgentSpec, load: Callable[[str], Callable[..., Any]]) -> list[Callable[..., Any]]:
     # Who loads no agent wants no tool loaded either.
-    return load_tools(spec.tools or (), load_module) if load is load_function else []
+    names = [name for name in spec.tools or () if name not in DEFINITIONS]
+    return load_tools(names, load_module) if load is load_function else []
 
 
 def _as_spec(value: str | AgentSpec) -> AgentSpec:

@@ -139,7 +139,7 @@ def _take(sink: Sink, exchange: Exchange) -> None:
         sink(exchange)
     except Exception as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        log.error("an exchange could not be kept or shown: %s", why)
+        log.error("an exchange could not be kept or shown: %(error)s", {"error": why})
 
 
 def _begin(scope: Scope, received: float) -> Exchange:

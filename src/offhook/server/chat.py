@@ -139,20 +139,18 @@ class ChatDoor(Door):
         """Begin a turn once there is a place for it; None when the client has left while it waited.
 
         What is refused is said in words where only a voice is on the other end, otherwise TooMany or Overloaded is
-        raised.
+        raised. In a call that goes on the engine sees it first: a retry of a turn that was let in is not refused.
         """
         going_on = self._calls.goes_on(opening.call_key)
         try:
             place = await enter_or_gone(self._admission, receive, visit.owner, opening.call_key, going_on=going_on)
         except (TooMany, Overloaded) as error:
-            if not await self._admission.hold_back(receive, visit.owner):
+            if not await self._admission.hold_back(receive, visit.owner, opening.call_key if going_on else None):
                 return None
-            if not opening.manner.telephone:
+            if not going_on and not opening.manner.telephone:
                 raise
-            log.info("a turn was refused in words: %s request=%s", error.code, visit.request_id.replace(" ", "_"))
-            self.on_refused(error.code)
             opening.refused = True
-            return await self._engine.begin(opening, Refusal(error), reader)
+            return await self._engine.begin(opening, Refusal(error, self.on_refused), reader, going_on=going_on)
         if place is None:
             return None
         opening.on_over = place.leave
@@ -171,11 +169,9 @@ class ChatDoor(Door):
             return
         self._warned.add(path)
         log.warning(
-            "a request came to %r: the base URL in the workflow's LLM node already ends in %s, which the platform "
-            "appends by itself; set the base URL to one that ends in %r",
-            path,
-            _SUFFIX,
-            path[: path.index(_SUFFIX)] or "the host",
+            "a request came to %(path)r: the base URL in the workflow's LLM node already ends in %(suffix)s, which the "
+            "platform appends by itself; set the base URL to one that ends in %(base)r",
+            {"path": path, "suffix": _SUFFIX, "base": path[: path.index(_SUFFIX)] or "the host"},
         )
 
 

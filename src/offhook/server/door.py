@@ -86,7 +86,8 @@ def refused(error: OffhookError, visit: Visit) -> tuple[Message, Message]:
     A client that waits for ``100 Continue`` and gets an error may keep its body to itself, and nobody could then tell
     where its next request begins: such a connection ends (RFC 9110, 10.1.1).
     """
-    log.info("a request was refused: %d %s request=%s", error.status, error.code, visit.request_id.replace(" ", "_"))
+    said = {"status": error.status, "code": error.code, "request": visit.request_id.replace(" ", "_")}
+    log.info("a request was refused: %(status)d %(code)s request=%(request)s", said)
     start, body = error_messages(error, request_id=visit.request_id)
     if "expect" in visit.headers:
         start["headers"].append((b"connection", b"close"))

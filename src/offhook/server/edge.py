@@ -33,7 +33,12 @@ def edge_of(settings: Settings) -> Edge:
     elif settings.tls_cert or settings.tls_key:
         here, missing = ("--tls-cert", "--tls-key") if settings.tls_cert else ("--tls-key", "--tls-cert")
         raise SetupError(f"{here} is given and {missing} is not; TLS needs both.")
-    limits = Limits(max_head=settings.max_head, head_timeout=settings.head_timeout, body_timeout=settings.body_timeout)
+    limits = Limits(
+        max_head=settings.max_head,
+        head_timeout=settings.head_timeout,
+        body_timeout=settings.body_timeout,
+        slow_reader=settings.limits_slow_reader,
+    )
     return Edge(limits=limits, certificate=certificate, proxies=_proxies(settings.forwarded_allow_ips))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import sys
 import termios
 from typing import TYPE_CHECKING, Protocol
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from offhook.clock import Timer
+
+log = logging.getLogger("offhook.server")
 
 # The names in the scope's extensions, of a ``Flow`` and of a ``Hold``.
 FLOW = "offhook.flow"
@@ -30,13 +33,25 @@ class Flow(Protocol):
         """Return when the transport takes bytes again, or the client has gone."""
 
 
+class Exit:
+    """What a response is written to: the transport itself, save that closing it is the connection's to do."""
+
+    __slots__ = ("close", "is_closing", "write")
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close
+
+
 class Hold:
     """What a connection holds for its client, and the end of it."""
 
-    __slots__ = ("_transport",)
+    __slots__ = ("_cut", "_transport")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        self._cut = False
 
     @property
     def gone(self) -> bool:
@@ -48,14 +63,17 @@ class Hold:
         return self._transport.get_write_buffer_size() + _unsent(self._transport)
 
     def cut_off(self) -> None:
-        """Break the connection off; what it holds is lost."""
+        """Break the connection off, since its client takes nothing; what it holds is lost. The log says so once."""
+        if not self._cut:
+            self._cut = True
+            log.warning("a client that took nothing was cut off")
         self._transport.abort()
 
 
 class Patience:
     """Calls ``give_up`` once a client has taken nothing for ``seconds``; one that takes a byte has as long again.
 
-    Nothing may be sent to it meanwhile: what is pending then only shrinks.
+    Once all is taken it ends by itself. Nothing may be sent to it meanwhile: what is pending then only shrinks.
     """
 
     __slots__ = ("_give_up", "_hold", "_later", "_left", "_seconds", "_timer")
@@ -80,6 +98,8 @@ class Patience:
 
     def _look(self) -> None:
         left = self._hold.pending()
+        if not left:
+            return
         if left < self._left:
             self._left = left
             self._timer = self._later(self._seconds, self._look)

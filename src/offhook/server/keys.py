@@ -123,6 +123,8 @@ class KeyFile:
             raise SetupError(f"The keys in {self.path} cannot be read: {error}.") from None
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise SetupError(f"The keys in {self.path} cannot be read: it is no whole JSON.") from None
+        except RecursionError:
+            raise SetupError(f"The keys in {self.path} cannot be read: it is nested too deeply.") from None
 
     def create(
         self,
@@ -299,14 +301,26 @@ class KeyBook:
                     continue
                 self._stamp, records = await asyncio.to_thread(self._read)
             except (SetupError, OSError) as error:
-                if not self._complained:
-                    self._complained = True
-                    log.warning("the keys cannot be read; those known before stay good: %s", error)
+                self._complain(error)
+                continue
+            except Exception as error:
+                # A defect: without this watcher a key that is revoked would stay good, and nobody would be told.
+                self._complain(error, defect=True)
                 continue
             if self._complained or records != tuple(record for record, _ in self._known.values()):
-                log.info("the keys were read anew: there are %d", len(records))
+                log.info("the keys were read anew: there are %(keys)d", {"keys": len(records)})
             self._complained = False
             self._take(records)
+
+    def _complain(self, error: Exception, *, defect: bool = False) -> None:
+        """Tell the log, once until it is over, that the keys cannot be read; of a defect with its traceback."""
+        if self._complained:
+            return
+        self._complained = True
+        said = {"error": type(error).__name__ if defect else error}
+        level = logging.ERROR if defect else logging.WARNING
+        text = "the keys cannot be read; those known before stay good: %(error)s"
+        log.log(level, text, said, exc_info=error if defect else None)
 
     def _read(self) -> tuple[tuple[int, int, int] | None, tuple[KeyRecord, ...]]:
         # Looked at first: what is written meanwhile is then seen the next time.

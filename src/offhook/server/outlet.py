@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
     from starlette.types import Message, Scope, Send
 
     from offhook.clock import Clock
-
-
-log = logging.getLogger("offhook.server")
 
 
 class Outlet:
@@ -85,16 +81,11 @@ class Outlet:
         if self._hold is None:
             yield
             return
-        patience = Patience(self._hold, self._clock.call_later, self._patience, self._give_up)
+        patience = Patience(self._hold, self._clock.call_later, self._patience, self._hold.cut_off)
         try:
             yield
         finally:
             patience.cancel()
-
-    def _give_up(self) -> None:
-        log.warning("a client that took nothing was cut off")
-        if self._hold is not None:
-            self._hold.cut_off()
 
     def _went(self, message: Message, mark: int) -> None:
         self.sent = mark

@@ -15,12 +15,11 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from offhook.errors import BadHttp, BodyTooLarge, HeadersTooLarge, OffhookError, SlowRequest, UrlTooLong, WrongMethod
-from offhook.server.flow import FLOW, HOLD, MOST_UNSENT, Hold, Patience
-from offhook.server.refusal import plain_head, refusal, what_came
+from offhook.server.flow import FLOW, HOLD, MOST_UNSENT, Exit, Hold, Patience
+from offhook.server.refusal import meant, plain_head, refusal, without_host
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -42,24 +41,15 @@ class Limits(msgspec.Struct, frozen=True):
     """How much a connection takes, and for how long it waits.
 
     ``max_head`` is the bytes of a request line and its headers, ``head_timeout`` and ``body_timeout`` are seconds.
+    A client that takes nothing of what waits for it is cut off after ``slow_reader`` seconds.
     Of a body that nobody wants any more ``most_discarded`` bytes are read, so that its sender comes to read the answer.
     """
 
     max_head: int = 64 * 1024
     head_timeout: float = 10.0
     body_timeout: float = 60.0
+    slow_reader: float = 30.0
     most_discarded: int = 64 * 1024 * 1024
-
-
-class _Exit:
-    """What a response is written to: the transport itself, save that closing it is the connection's to do."""
-
-    __slots__ = ("close", "is_closing", "write")
-
-    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
-        self.write = transport.write
-        self.is_closing = transport.is_closing
-        self.close = close
 
 
 class _AnyLength(int):
@@ -96,7 +86,7 @@ class LineProtocol(HttpToolsProtocol):
         # Uvicorn turns its access log on for whoever listens to all logs; its lines hold the query string, and so keys.
         self.access_log = False
         self._limits: Limits = getattr(self.config, "limits", None) or Limits()
-        self._exit: _Exit | None = None
+        self._exit: Exit | None = None
         self._hold: Hold | None = None
         self._stage = _NOTHING
         self._upgrading = False
@@ -108,6 +98,8 @@ class LineProtocol(HttpToolsProtocol):
         self._discarded = 0
         self._timer: Timer | None = None
         self._timed = (0, _NOTHING)
+        # Runs while bytes wait for the client and no more of them come.
+        self._patience: Patience | None = None
         # The request that is being answered; uvicorn's ``cycle`` is the one that came last.
         self._active: RequestResponseCycle | None = None
         # The answer to what can no longer be read; written when the requests before it are answered.
@@ -119,7 +111,7 @@ class LineProtocol(HttpToolsProtocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
-        self._exit = _Exit(transport, self._leave)
+        self._exit = Exit(transport, self._leave)
         self._hold = Hold(transport)
         # Over TLS it would be eight times as much.
         transport.set_write_buffer_limits(high=MOST_UNSENT)
@@ -129,6 +121,7 @@ class LineProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._leaving = True
         self._stop_timer()
+        self._stop_patience()
         self._unset_keepalive_if_required()
         self._drop_active()
         self.pipeline.clear()
@@ -147,7 +140,7 @@ class LineProtocol(HttpToolsProtocol):
         try:
             ours = self._parse(data)
         except httptools.HttpParserError as error:
-            self._refuse(_meant(error, data))
+            self._refuse(meant(error, data))
             return
         if not ours or self._leaving:
             return
@@ -165,6 +158,7 @@ class LineProtocol(HttpToolsProtocol):
                 self._upgrading = False
                 if self._should_upgrade():
                     self._stop_timer()
+                    self._stop_patience()
                     self.handle_websocket_upgrade()
                     return False
                 # Nothing that we speak, so the same request without the offer. The parser has given its body up.
@@ -206,7 +200,7 @@ class LineProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= MOST_WAITING:
             raise BadHttp(f"More than {MOST_WAITING} requests wait on this connection; read their answers first.")
         if not self.url.startswith(b"/"):
-            self.url = _without_host(self.url)
+            self.url = without_host(self.url)
         if version == "1.0":
             self.expect_100_continue = False  # Such a client knows no interim answer.
         super().on_headers_complete()
@@ -220,6 +214,7 @@ class LineProtocol(HttpToolsProtocol):
             cycle.expected_content_length = _AnyLength()
         if self._active is None or self._active.response_complete:
             self._active = cycle
+            self._mind()
         else:
             # It waits for its turn. Reading goes on: a disconnect must be seen, and few may wait.
             self.flow.resume_reading()
@@ -266,6 +261,31 @@ class LineProtocol(HttpToolsProtocol):
             self._active = following
         elif self._last_words is not None:
             self._say_last_words()
+        self._mind()
+
+    # --- a client that does not read --------------------------------------------------------------------------
+
+    @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._mind()
+
+    @override
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._mind()
+
+    def _mind(self) -> None:
+        """Let patience run while bytes wait for the client and nothing is written; it begins anew here."""
+        self._stop_patience()
+        silent = self.flow.write_paused or self._leaving or self._active is None or self._active.response_complete
+        if silent and self._hold is not None and self.transport.get_write_buffer_size():
+            self._patience = Patience(self._hold, self.loop.call_later, self._limits.slow_reader, self._hold.cut_off)
+
+    def _stop_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     # --- limits -----------------------------------------------------------------------------------------------
 
@@ -320,7 +340,7 @@ class LineProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: OffhookError) -> None:
         """Read no more requests, answer those that were read, then this one, and leave."""
-        log.info("a request was refused: %d %s", error.status, error.code)
+        log.info("a request was refused: %(status)d %(code)s", {"status": error.status, "code": error.code})
         self._stop_timer()
         self._last_words = refusal(error, self.server_state.default_headers)
         if self._stage == _BODY:
@@ -364,35 +384,10 @@ class LineProtocol(HttpToolsProtocol):
         done = self._stage == _NOTHING and not self._unbroken and self._last_words is None
         if done or at_once:
             self.transport.close()
-            if self._hold is not None and self.transport.get_write_buffer_size():
-                # Closing waits until the rest is taken, and a client that reads nothing would keep it for ever.
-                seconds = self._limits.body_timeout
-                self._timer = Patience(self._hold, self.loop.call_later, seconds, self._hold.cut_off)
+            # Closing waits until the rest is taken, and a client that reads nothing would keep it for ever.
+            self._mind()
             return
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._timer = self.loop.call_later(self._limits.body_timeout, self.transport.abort)
-
-
-def _meant(error: httptools.HttpParserError, data: bytes) -> OffhookError:
-    """Give what a failure of the parser means for the client."""
-    cause = error.__context__
-    if isinstance(error, httptools.HttpParserCallbackError) and cause is not None:
-        if isinstance(cause, OffhookError):
-            return cause
-        if not isinstance(cause, httptools.HttpParserError | UnicodeError):
-            # A defect of this server. The client gets an answer that it can read, the log gets the rest.
-            log.error("a request failed inside the server", exc_info=cause)
-            return OffhookError("The server failed on this request; its log says why.")
-        error = cause if isinstance(cause, httptools.HttpParserError) else error
-    return BadHttp(what_came(data, str(error)))
-
-
-def _without_host(url: bytes) -> bytes:
-    """Give the path and query of an address that names a host too (RFC 9112, 3.2.2). Raises BadHttp for a bad one."""
-    try:
-        parsed = httptools.parse_url(url)
-    except httptools.HttpParserInvalidURLError:
-        raise BadHttp("The address of the request is no path and no URL.") from None
-    return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")

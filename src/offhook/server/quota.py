@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MINUTE = 60
 # Seconds after which a caller whose key has all its calls may ask again: nobody knows when one of them ends.
 CALLS_AGAIN = 5.0
+# So many turns of a call in progress are live by right: the newest, and the one before it that is about to end.
+FREE_TURNS = 2
 # Far less than anybody notices, and more than what adding and subtracting seconds loses.
 _DUST = 1e-6
 
@@ -85,19 +87,33 @@ class KeyUse:
 
 
 class _Call:
-    """A call that counts for a key. ``claims`` wait or are live, ``turns`` were given a place."""
+    """A call that counts for a key. ``claims`` wait or are ``live``, ``turns`` were given a place.
 
-    __slots__ = ("claims", "key", "turns", "used")
+    ``weight`` is as how many calls it counts for its key now.
+    """
+
+    __slots__ = ("claims", "key", "live", "over", "turns", "used", "weight")
 
     def __init__(self, key: KeyUse, used: float) -> None:
         self.key = key
         self.claims = 0
+        self.live = 0
         self.turns = 0
+        self.weight = 0
+        self.over = False
         self.used = used
+
+    @property
+    def free(self) -> bool:
+        """Tell whether its next turn is live by right: the call is in progress, and has not its free turns yet."""
+        return not self.over and self.turns > 0 and self.live < FREE_TURNS
 
 
 class Claim:
-    """What one turn has reserved: it is taken, released or given back through the quota."""
+    """What one turn has reserved: it is taken, released or given back through the quota.
+
+    ``going_on``: it has a right to a place at once, whatever the ceiling and the share of its key are.
+    """
 
     __slots__ = ("_call", "_call_id", "_second", "going_on", "key", "taken")
 
@@ -115,6 +131,9 @@ class Quota:
 
     Where several keys were seen in the last minute, one takes new calls only while it has less than ``share`` of the
     ceiling. A call without a turn for ``call_idle`` seconds counts no more, even if nobody says that it is over.
+
+    A call in progress has its next turn by right while fewer than ``FREE_TURNS`` of it are live. What one call asks
+    for beyond so many at a time is as a new call each: for the ceiling, and for the calls of its key.
     """
 
     def __init__(self, *, turns: int, share: float, call_idle: float) -> None:
@@ -146,32 +165,41 @@ class Quota:
         return use
 
     def reserve(self, key: KeyUse, limits: Limits, call_id: str | None, *, going_on: bool, now: float) -> Claim:
-        """Count a turn against the limits of its key, and its call if it is a new one.
+        """Count a turn against the limits of its key, and its call if it is a new one, or has its free turns already.
 
-        Raises TooMany when the key's turns or tokens of a minute are used up, or, for a new call, its calls.
+        Raises TooMany when the key's turns or tokens of a minute are used up, or, for what counts as a call, its calls.
         """
         self._see(key, now)
         self._let_go(now)
         _check_minute(key, limits, now)
-        call = None if call_id is None else self._calls.get(call_id)
-        going_on = call_id is not None and (going_on or (call is not None and call.turns > 0))
-        if not going_on and (call is None or call.key is not key):
-            _check_calls(key, limits)
         if call_id is None:
+            _check_calls(key, limits, 1)
             key.calls += 1
-        elif call is None:
-            call = self._calls[call_id] = _Call(key, now)
-            key.calls += 1
-        elif call.key is not key:
+            return Claim(key, None, None, key.turns.add(1, now), going_on=False)
+        call = self._calls.get(call_id) or _Call(key, now)
+        free = call.live < FREE_TURNS if going_on else call.free
+        weight = _weight(call.claims + 1)
+        if not free:
+            _check_calls(key, limits, weight - (call.weight if call.key is key else 0))
+        if call.key is not key:
             # The platform was given a new key in the middle of the call.
-            call.key.calls -= 1
-            key.calls += 1
+            call.key.calls -= call.weight
+            key.calls += call.weight
             call.key = key
-        if call_id is not None and call is not None:
-            call.claims += 1
-            call.used = now
-            self._calls.move_to_end(call_id)
-        return Claim(key, call_id, call, key.turns.add(1, now), going_on=going_on)
+        call.used = now
+        self._calls[call_id] = call
+        self._calls.move_to_end(call_id)
+        _count(call, 1)
+        return Claim(key, call_id, call, key.turns.add(1, now), going_on=free)
+
+    def owes(self, claim: Claim) -> bool:
+        """Tell whether the claim's call is in progress, has a free turn left, and one of its claims waits."""
+        call = claim._call
+        return call is not None and call.free and call.claims > call.live
+
+    def same_call(self, one: Claim, other: Claim) -> bool:
+        """Tell whether two claims are of the same call."""
+        return one._call is not None and one._call is other._call
 
     def fits(self, key: KeyUse, now: float) -> bool:
         """Tell whether the key may take a place with a new call now."""
@@ -196,6 +224,7 @@ class Quota:
         claim.key.granted = self._grants
         if claim._call is not None:
             claim._call.turns += 1
+            claim._call.live += 1
 
     def release(self, claim: Claim, tokens: int, now: float) -> None:
         """End a live turn; ``tokens`` are charged to its key. Its call goes on."""
@@ -222,16 +251,20 @@ class Quota:
         """Count a call no more; nothing happens when it does not count."""
         call = self._calls.pop(call_id, None)
         if call is not None:
-            call.key.calls -= 1
+            call.over = True
+            _count(call, 0)
 
     def _drop(self, claim: Claim) -> None:
+        call = claim._call
         if claim.taken:
             self.live -= 1
             claim.key.live -= 1
-        if claim._call is None:
+            if call is not None:
+                call.live -= 1
+        if call is None:
             claim.key.calls -= 1
         else:
-            claim._call.claims -= 1
+            _count(call, -1)
 
     def _see(self, key: KeyUse, now: float) -> None:
         key.seen = now
@@ -257,22 +290,36 @@ class Quota:
 
 
 class Brake:
-    """Lets the refusals of one key go out one by one, so that refusing it costs the others nothing.
+    """Lets the refusals of one key, or call, go out one by one, so that refusing it costs the others nothing.
 
-    At most ``rate`` go out in a second, apart from the first ``free``; none waits longer than ``longest`` seconds.
+    ``rate`` go out in a second, apart from the first ``free``; but none waits longer than ``longest`` seconds, and that
+    wins: of more than ``rate * longest`` at once the rest go out together then.
     """
 
     def __init__(self, *, rate: float = 100.0, free: int = 10, longest: float = 5.0) -> None:
         self._apart = 1 / rate
         self._free = free / rate
         self._longest = longest
-        self._last: dict[str, float] = {}
+        # When the last refusal of a key is due, in seconds; the key that was refused last at the end.
+        self._last: OrderedDict[str, float] = OrderedDict()
+
+    @property
+    def keys(self) -> int:
+        """How many keys were refused so lately that it is remembered."""
+        return len(self._last)
 
     def wait(self, key: str, now: float) -> float:
         """Count a refusal of a key; give the seconds for which it is to be held back, 0 for one that may go at once."""
         due = max(self._last.get(key, -inf), now - self._free) + self._apart
         self._last[key] = due = min(due, now + self._longest)
+        self._last.move_to_end(key)
+        self._forget(now)
         return max(0.0, due - now)
+
+    def _forget(self, now: float) -> None:
+        # Past that a key is as one that was never refused.
+        while (oldest := next(iter(self._last))) and self._last[oldest] <= now - self._free:
+            del self._last[oldest]
 
 
 def _check_minute(key: KeyUse, limits: Limits, now: float) -> None:
@@ -288,6 +335,20 @@ def _check_minute(key: KeyUse, limits: Limits, now: float) -> None:
         raise TooMany(f"This key's limit is reached: {limit}. Try again in {ceil(wait)} s.", retry_after=wait)
 
 
-def _check_calls(key: KeyUse, limits: Limits) -> None:
-    if limits.calls is not None and key.calls >= limits.calls:
+def _check_calls(key: KeyUse, limits: Limits, more: int) -> None:
+    """Raise TooMany when the key may not have so many calls more."""
+    if more > 0 and limits.calls is not None and key.calls + more > limits.calls:
         raise TooMany(f"This key's limit is reached: {limits.calls} calls at once.", retry_after=CALLS_AGAIN)
+
+
+def _weight(claims: int) -> int:
+    """Give as how many calls one with so many claims counts: as one more for each beyond the free turns."""
+    return max(1, 1 + claims - FREE_TURNS)
+
+
+def _count(call: _Call, claims: int) -> None:
+    """Count so many claims more of a call, and the call for its key; one that is over counts for none."""
+    call.claims += claims
+    weight = 0 if call.over else _weight(call.claims)
+    call.key.calls += weight - call.weight
+    call.weight = weight

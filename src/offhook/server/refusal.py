@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import httptools
+
+from offhook.errors import BadHttp, OffhookError
 from offhook.wire.faults import error_body, error_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from offhook.errors import OffhookError
     from offhook.server.answers import Header
+
+log = logging.getLogger("offhook.server")
 
 # The first bytes of a TLS handshake, and of HTTP/2 by a client that takes it for granted.
 _TLS = b"\x16\x03"
@@ -56,3 +61,26 @@ def plain_head(scope: Mapping[str, Any], url: bytes) -> bytes:
             value = b",".join(kept)
         lines.append(name + b": " + value)
     return b"\r\n".join([*lines, b"", b""])
+
+
+def meant(error: httptools.HttpParserError, data: bytes) -> OffhookError:
+    """Give what a failure of the parser means for the client."""
+    cause = error.__context__
+    if isinstance(error, httptools.HttpParserCallbackError) and cause is not None:
+        if isinstance(cause, OffhookError):
+            return cause
+        if not isinstance(cause, httptools.HttpParserError | UnicodeError):
+            # A defect of this server. The client gets an answer that it can read, the log gets the rest.
+            log.error("a request failed inside the server", exc_info=cause)
+            return OffhookError("The server failed on this request; its log says why.")
+        error = cause if isinstance(cause, httptools.HttpParserError) else error
+    return BadHttp(what_came(data, str(error)))
+
+
+def without_host(url: bytes) -> bytes:
+    """Give the path and query of an address that names a host too (RFC 9112, 3.2.2). Raises BadHttp for a bad one."""
+    try:
+        parsed = httptools.parse_url(url)
+    except httptools.HttpParserInvalidURLError:
+        raise BadHttp("The address of the request is no path and no URL.") from None
+    return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")

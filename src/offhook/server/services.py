@@ -104,6 +104,7 @@ def sound_rules(settings: Settings) -> SoundRules:
     """Give how long a caller waits. Raises SetupError when ``apology_then`` is no order."""
     return SoundRules(
         deadline=settings.turn_deadline,
+        silence=settings.turn_silence,
         filler=settings.filler,
         filler_after=settings.filler_after,
         then=_then(settings.apology_then),

@@ -63,9 +63,10 @@ class Certificate:
         try:
             self.context.newest = _load(self._cert, self._key)
         except SetupError as error:
-            log.warning("the certificate has changed and cannot be used; the old one stays: %s", error.message)
+            said = {"error": error.message}
+            log.warning("the certificate has changed and cannot be used; the old one stays: %(error)s", said)
         else:
-            log.info("the certificate was read anew from %s", self._cert)
+            log.info("the certificate was read anew from %(path)s", {"path": self._cert})
 
     def _follow(self) -> None:
         while not self._over.wait(self._look):

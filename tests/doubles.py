@@ -125,7 +125,7 @@ class Stage:
         self.hook = Ended()
         self.coord: MemoryCoordinator[CallState] = MemoryCoordinator()
         self.calls = Calls(self.clock, owner="server_1", coord=self.coord)
-        self.engine = Engine(self.clock, self.calls, [self.hook], rules=SoundRules(deadline=0, filler="off"))
+        self.engine = Engine(self.clock, self.calls, [self.hook], rules=SoundRules(deadline=0, silence=0, filler="off"))
 
     async def begin(self, answer: Callable[[Turn, ReplyWriter], Awaitable[None]]) -> tuple[LiveTurn, Listener]:
         """Begin a turn that this function answers."""

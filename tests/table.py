@@ -51,7 +51,7 @@ class Table:
         self.calls = Calls(
             self.clock, owner="server_1", coord=coord, store=store, journal=journal, idle=FOR_EVER, replay_for=3600.0
         )
-        self.engine = Engine(self.clock, self.calls, [self.hook], rules=SoundRules(deadline=0, filler="off"))
+        self.engine = Engine(self.clock, self.calls, [self.hook], rules=SoundRules(deadline=0, silence=0, filler="off"))
 
     async def ask(
         self,

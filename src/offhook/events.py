@@ -76,11 +76,15 @@ class Attempt(msgspec.Struct, frozen=True, tag="attempt"):
     hedge: bool = False
 
 
+Outcome: TypeAlias = Literal["answered", "failed", "slow", "beaten", "cancelled"]
+
+
 class AttemptEnded(msgspec.Struct, frozen=True, tag="attempt_ended"):
-    """How an attempt ended. It is recorded and never sent; of one that ran when its turn was cancelled there is none.
+    """How an attempt ended. It is recorded and never sent.
 
     ``outcome``: ``answered`` (the model request is answered by it), ``failed`` (with the error's ``code``), ``slow``
-    (nothing useful by its deadline), ``beaten`` (another's first useful event came sooner). ``seconds`` is how long it
+    (nothing useful by its deadline), ``beaten`` (another's first useful event came sooner), ``cancelled`` (its turn
+    ended while it ran). ``seconds`` is how long it
     ran, ``first_useful`` when its first useful event came, both from its beginning. Tokens are the service's own count,
     or an estimate where it gave none (``estimated``); ``cost`` is in the currency of the upstream's price, else None.
     ``at`` is when it began, in seconds since the turn's request was received.
@@ -88,7 +92,7 @@ class AttemptEnded(msgspec.Struct, frozen=True, tag="attempt_ended"):
 
     number: int
     upstream: str
-    outcome: Literal["answered", "failed", "slow", "beaten"]
+    outcome: Outcome
     seconds: float
     first_useful: float | None = None
     code: str | None = None

@@ -79,7 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         list[str],
         Meta(
             description="Tools for the model: 'module:function', 'file.py:function', or a module or file for every "
-            "function in it that is marked with @tool; may be given several times."
+            "function in it marked with @tool; 'hangup' and 'transfer' are the platform's. May be given several times."
         ),
     ] = []
     tools_timeout: Annotated[float, Meta(gt=0, description="Seconds that a tool may take, where it says nothing.")] = (
@@ -100,6 +100,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float,
         Meta(ge=0, description="Seconds to the first word of a turn; then it ends with an apology. 0: no limit."),
     ] = 8.0
+    turn_silence: Annotated[
+        float,
+        Meta(ge=0, description="Seconds without a word in the middle of a turn; then it ends as failed. 0: no limit."),
+    ] = 10.0
     language: Annotated[
         str, Meta(description="Language of the phrases below where the caller's is not to be told, such as 'en'.")
     ] = "auto"
@@ -143,7 +147,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(ge=1, le=20, description="How many attempts one model request may have, hedges included.")
     ] = 3
     failover_retry_share: Annotated[
-        float, Meta(ge=0, le=1, description="Retries and failovers that are allowed per model request in the long run.")
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Attempts at a service that was asked already, or is left alone, allowed per model request in "
+            "the long run; going to another healthy service is free.",
+        ),
     ] = 0.2
     failover_open_for: Annotated[
         float, Meta(gt=0, description="Seconds that a model service which keeps failing is left alone.")

@@ -17,7 +17,7 @@ from offhook.testing.faults import Called, says
 from tests.raw import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from offhook.observe.hooks import TurnDetails
     from offhook.testing import LiveServer
@@ -103,13 +103,13 @@ def module_of(*tools: Callable[..., Any]) -> Iterator[str]:
 
 @contextmanager
 def tooled(
-    plan: Callable[[int, Request], Answer], *tools: Callable[..., Any], **settings: Any
+    plan: Callable[[int, Request], Answer], *functions: Callable[..., Any], tools: Sequence[str] = (), **settings: Any
 ) -> Iterator[tuple[LiveServer, FaultUpstream]]:
-    """Give a server whose model answers as planned and has these tools, and the model's service."""
+    """Give a server whose model answers as planned and has these functions and ``tools``, and the model's service."""
     with (
-        module_of(*tools) as name,
+        module_of(*functions) as name,
         fault_upstream(plan) as upstream,
-        live_server(upstream=upstream.base_url, tools=[name], **settings) as server,
+        live_server(upstream=upstream.base_url, tools=[name, *tools], **settings) as server,
     ):
         yield server, upstream
 

@@ -51,12 +51,17 @@ class Lag:
                 self.late.append((now, now - due))
 
     def between(self, start: float, end: float) -> float:
-        """Give the longest delay between two times, in seconds."""
-        return max((late for at, late in self.late if start <= at and at - late <= end), default=0.0)
+        """Give the longest delay between two times, in seconds; of one that began before or ended after, that part."""
+        return max((_within(start, end, at, late) for at, late in self.late), default=0.0)
 
     def waited(self, start: float, end: float) -> float:
-        """Give how long others had the server's core between two times, in seconds, at the longest."""
-        return max((wait for at, late, wait in self.server if start <= at and at - late <= end), default=0.0)
+        """Give how long others had the server's core between two times, in seconds, at the longest; of one as above."""
+        return max((min(wait, _within(start, end, at, late)) for at, late, wait in self.server), default=0.0)
+
+
+def _within(start: float, end: float, at: float, late: float) -> float:
+    """Give how many seconds of a delay that was seen at some time lie between two others."""
+    return max(0.0, min(end, at) - max(start, at - late))
 
 
 class Turn(asyncio.Protocol):

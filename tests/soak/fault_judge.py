@@ -41,8 +41,8 @@ class Verdict(NamedTuple):
 
     ``ending`` is ``whole``, ``apology``, ``closing``, ``error``, ``status`` or ``left``. The seconds: ``sound`` to the
     first thing to hear, ``useful`` to the first word of the answer, each to the end where nothing came before; ``gap``
-    the longest silence after that. ``late`` says how late the caller itself was at most, in the time of each.
-    ``wrong`` is what no turn may do, empty where it did not. ``said`` is what came of the answer itself.
+    the longest silence after that, ``gap_at`` when it began. ``wrong`` is what no turn may do, empty where it did not.
+    ``said`` is what came of the answer itself.
     """
 
     ending: str

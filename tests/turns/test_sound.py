@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from offhook.events import Aside, CallContext, Event, Finish, Text, ToolCall, Turn
+from offhook.events import Aside, CallContext, Command, Event, Finish, Text, ToolCall, Turn
 from offhook.testing import JumpClock
 from offhook.turns.call import CallLine
 from offhook.turns.live import CancelSignal
@@ -41,7 +41,7 @@ class Room:
             clock=self.clock,
             line=line,
         )
-        self.reply.on_useful = self.sound.stop
+        self.reply.on_useful = self.sound.heard
 
     def start(self, *, waited: float = 0.0) -> None:
         """Start the timers of a turn whose request came so many seconds ago."""
@@ -85,7 +85,7 @@ async def test_who_has_waited_too_long_is_told_at_once() -> None:
 @pytest.mark.parametrize("event", [Text("Yes."), ToolCall("look")])
 async def test_what_can_be_heard_stops_the_timers(event: Event) -> None:
     """So does a tool call, which the platform acts on."""
-    room = Room()
+    room = Room(silence=0)
     room.start()
     room.reply.write(event)
     assert await room.after(100) == [event]
@@ -210,3 +210,63 @@ async def test_a_closing_is_parted_from_the_words_before_it() -> None:
         room = Room()
         room.reply.write(Text(words))
         assert room.sound.excuse() == (Aside(closing, "closing"),)
+
+
+# --- silence in the middle ----------------------------------------------------------------------------------------
+
+
+async def test_a_long_silence_in_the_middle_is_told() -> None:
+    """After the first word there may be no silence as long as this."""
+    room = Room(silence=10, filler="off")
+    room.start()
+    room.reply.write(Text("Let me check that."))
+    await room.after(9.9)
+    assert room.late == 0
+    await room.after(0.1)
+    assert room.late == 1
+
+
+async def test_every_word_begins_the_silence_anew() -> None:
+    """A word 9 s after the first gives the turn another 10 s."""
+    room = Room(silence=10, filler="off")
+    room.start()
+    room.reply.write(Text("One."))
+    await room.after(9)
+    room.reply.write(Text("Two."))
+    await room.after(9)
+    assert room.late == 0
+    await room.after(1)
+    assert room.late == 1
+
+
+async def test_a_client_that_takes_nothing_is_not_the_agents_silence() -> None:
+    """While the reader is blocked nobody is late; when it is not any more, the silence is."""
+    room = Room(silence=10, filler="off")
+    room.start()
+    room.reply.write(Text("One."))
+    room.reader.block()
+    await room.after(10)
+    await room.after(10)
+    assert room.late == 0
+    room.reader.unblock()
+    await room.after(10)
+    assert room.late == 1
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_no_silence_is_told_of_an_ended_reply_or_without_a_limit(ended: bool) -> None:
+    """Nothing comes when the reply is over, nor with the setting 0."""
+    room = Room(silence=10 if ended else 0, filler="off")
+    room.start()
+    room.reply.write(Text("One."))
+    if ended:
+        room.reply.close(Finish("stop"))
+    await room.after(60)
+    assert room.late == 0
+
+
+async def test_the_order_behind_an_apology_is_not_useful() -> None:
+    """A turn that only said that it failed, and hung up, has no first useful event."""
+    room = Room()
+    room.reply.write(Aside("Sorry.", "apology"), Command("hangup"))
+    assert room.reply.first_useful is None

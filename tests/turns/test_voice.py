@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from offhook.errors import TurnOver
 from offhook.events import AttemptEnded, Event, Finish, Text, ToolCall, ToolRun, Usage
-from offhook.turns.voice import Voice, chain_for
+from offhook.turns.sound import Manner
+from offhook.turns.voice import Voice
 from tests.doubles import Listener, new_reply
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def new_voice(*, tags: tuple[str, ...] = TAGS) -> tuple[Voice, Reply, Listener, 
     clock.advance(100)
     phrases: list[str] = []
     return (
-        Voice(reply, chain_for(tags), phrases.append, lambda seconds: clock.monotonic() - seconds),
+        Voice(reply, Manner(tags=tags), phrases.append, lambda seconds: clock.monotonic() - seconds),
         reply,
         reader,
         phrases,

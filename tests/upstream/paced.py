@@ -195,7 +195,7 @@ def failover(
             }
             for place, one in enumerate(services)
         ]
-        quiet: dict[str, Any] = {"turn_deadline": 0.0, "filler": "off"}
+        quiet: dict[str, Any] = {"turn_deadline": 0.0, "turn_silence": 0.0, "filler": "off"}
         yield stack.enter_context(live_server(upstream_table=described, **{**quiet, **settings})), services
 
 

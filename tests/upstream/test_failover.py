@@ -236,19 +236,57 @@ def test_the_retry_budget_bounds_what_a_failing_service_is_asked() -> None:
         assert len(upstream.requests) == 21
 
 
-def test_a_late_service_goes_on_when_the_budget_is_used_up() -> None:
-    """Nobody is given up for one that may not be asked."""
+@pytest.mark.parametrize("late", [False, True])
+def test_a_healthy_service_is_asked_although_the_budget_is_used_up(late: bool) -> None:
+    """No caller hears an apology beside a service that answers: the budget is for those that may be asked in vain."""
     clock = JumpClock()
     with (
         failover(clock=clock, failover_retry_share=0.0) as (server, [one, two]),
         Wire(server.base_url) as wire,
     ):
+        for _ in range(4):
+            wire.ask(chat_body())
+            asked = one.asked()
+            if late:
+                clock.wait_for_timers(1)
+                clock.advance(DEADLINE)
+            else:
+                asked.refuse(500)
+            two.asked().end(text("Hello."))
+            assert heard(wire).text == "Hello."
+
+
+def test_a_service_that_is_left_alone_is_asked_from_the_budget() -> None:
+    """Where it is used up such a service is not asked in the place of another."""
+    with failover(failover_retry_share=0.0) as (server, [one, two]), Wire(server.base_url) as wire:
         wire.ask(chat_body())
-        late = one.asked()
-        clock.wait_for_timers(1)
-        clock.advance(DEADLINE)
-        late.end(text("Late."))
-        assert heard(wire).text == "Late."
+        one.asked().refuse(400)
+        two.asked().refuse(429, "retry-after: 60")
+        wire.read_response()
+        wire.ask(chat_body())
+        one.asked().refuse(400)
+        assert b" 503 " in wire.read_response()
+        assert two.left_alone
+
+
+def test_a_service_that_has_fallen_ill_meanwhile_is_passed_over() -> None:
+    """Who is healthy is seen when the next one is asked, and not when the request began."""
+    clock = JumpClock()
+    with (
+        failover(3, clock=clock, failover_retry_share=0.0) as (server, [one, two, three]),
+        Wire(server.base_url) as wire,
+        Wire(server.base_url) as other,
+    ):
+        wire.ask(chat_body())
+        waiting = one.asked()
+        other.ask(chat_body())
+        one.asked().refuse(500)
+        two.asked().refuse(429, "retry-after: 60")
+        three.asked().end(text("Hello."))
+        assert heard(other).text == "Hello."
+        waiting.refuse(500)
+        three.asked().end(text("Hello."))
+        assert heard(wire).text == "Hello."
         assert two.left_alone
 
 

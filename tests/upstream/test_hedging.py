@@ -224,7 +224,7 @@ def test_no_hedge_goes_to_a_service_that_is_left_alone() -> None:
 
 @pytest.mark.parametrize("leave", [Wire.close, Wire.reset])
 def test_a_disconnect_closes_both(leave: Any) -> None:
-    """A caller who leaves while two attempts run ends both at once, and neither is recorded as ended."""
+    """A caller who leaves while two attempts run ends both at once, and the record says so of both."""
     clock = JumpClock()
     with failover(clock=clock, **HEDGE) as (server, [one, two]):
         wire = Wire(server.base_url)
@@ -238,7 +238,8 @@ def test_a_disconnect_closes_both(leave: Any) -> None:
         first.wait_left()
         second.wait_left()
         [details] = server.wait_for_turns(1)
-        assert (details.reason, details.attempts) == ("cancelled", ())
+        assert details.reason == "cancelled"
+        assert outcomes(details) == [(1, "a", "cancelled"), (2, "b", "cancelled")]
         assert server.live == 0
 
 
@@ -265,21 +266,23 @@ def test_two_that_come_at_once_are_one_answer(words: str, times: int) -> None:
 
 def test_a_caller_who_leaves_as_the_words_come_leaves_nothing_behind() -> None:
     """Whichever comes first, the win or the disconnect, the services are left and no task stays."""
-    clock = JumpClock()
-    with failover(clock=clock, **HEDGE) as (server, [one, two]):
-        for number in range(20):
-            wire = Wire(server.base_url)
-            wire.ask(chat_body())
-            first = one.asked()
-            clock.wait_for_timers(2)
-            clock.advance(1.0)
-            second = two.asked()
-            second.say("I am two.")
-            wire.close()
-            first.wait_left()
-            second.wait_left()
-            server.wait_for_turns(number + 1)
-        assert server.live == 0
+    for _ in range(5):
+        clock = JumpClock()
+        with failover(clock=clock, **HEDGE) as (server, [one, two]):
+            # One that its hedge beats more often is left alone.
+            for number in range(4):
+                wire = Wire(server.base_url)
+                wire.ask(chat_body())
+                first = one.asked()
+                clock.wait_for_timers(2)
+                clock.advance(1.0)
+                second = two.asked()
+                second.say("I am two.")
+                wire.close()
+                first.wait_left()
+                second.wait_left()
+                server.wait_for_turns(number + 1)
+            assert server.live == 0
 
 
 def test_the_timers_of_a_race_are_gone_when_it_is_won() -> None:

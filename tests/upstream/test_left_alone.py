@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from offhook.testing import JumpClock
 from tests.raw import Wire, chat_body
-from tests.upstream.paced import FIRST, failover, heard, text
+from tests.upstream.paced import FIRST, failover, heard, outcomes, text
 
 if TYPE_CHECKING:
     from tests.upstream.paced import Service
+
+HEDGE: dict[str, Any] = {"failover_hedge_after": 1.0, "failover_hedge_share": 1.0, "failover_open_for": 1000.0}
 
 
 def turn(wire: Wire, *refusing: tuple[Service, int], answering: Service) -> None:
@@ -82,6 +84,93 @@ def test_slowness_counts_as_failure() -> None:
             assert heard(wire).text == "Hello."
         turn(wire, answering=two)
         assert one.left_alone
+
+
+def race(wire: Wire, clock: JumpClock, services: list[Service], *, seconds: float, winner: int) -> None:
+    """Have a turn in which the second is asked beside the first, and one of them answers after so many seconds."""
+    wire.ask(chat_body())
+    asked = [services[0].asked()]
+    clock.wait_for_timers(2)
+    clock.advance(1.0)
+    asked.append(services[1].asked())
+    clock.advance(seconds - 1.0)
+    asked[winner].end(text("Hello."))
+    asked[1 - winner].wait_left()
+    assert heard(wire).text == "Hello."
+
+
+def test_a_service_that_is_beaten_by_its_hedge_again_and_again_is_left_alone() -> None:
+    """The hedge hides that it is slow, but not from its health: callers wait no more for the hedge."""
+    clock = JumpClock()
+    with failover(clock=clock, **HEDGE) as (server, services), Wire(server.base_url) as wire:
+        for _ in range(5):
+            race(wire, clock, services, seconds=1.1, winner=1)
+        turn(wire, answering=services[1])
+        assert services[0].left_alone
+
+
+def test_a_hedge_that_is_beaten_in_time_is_as_healthy_as_before() -> None:
+    """It had its deadline before it: that says nothing of it."""
+    clock = JumpClock()
+    with failover(clock=clock, **HEDGE) as (server, services), Wire(server.base_url) as wire:
+        for _ in range(8):
+            race(wire, clock, services, seconds=4.5, winner=0)
+
+
+def test_a_hedge_that_is_beaten_behind_its_deadline_is_slow() -> None:
+    """The second one too is left alone when it has nothing to say again and again: it is no hedge any more."""
+    clock = JumpClock()
+    with failover(clock=clock, **HEDGE) as (server, services), Wire(server.base_url) as wire:
+        for _ in range(5):
+            race(wire, clock, services, seconds=5.5, winner=0)
+        wire.ask(chat_body())
+        asked = services[0].asked()
+        clock.wait_for_timers(2)
+        clock.advance(1.0)
+        asked.end(text("Hello."))
+        assert heard(wire).text == "Hello."
+        assert outcomes(server.wait_for_turns(6)[5]) == [(1, "a", "answered")]
+
+
+def test_one_that_is_beaten_by_another_than_its_hedge_is_as_healthy_as_before() -> None:
+    """The one that took the late one's place was beaten by the hedge of that, long before its own deadline."""
+    clock = JumpClock()
+    with failover(3, clock=clock, **HEDGE) as (server, [one, two, three]), Wire(server.base_url) as wire:
+        for number in range(6):
+            wire.ask(chat_body())
+            # The first is given up at its deadline each time, and so left alone after five of them.
+            first = (one if number < 5 else two).asked()
+            clock.wait_for_timers(2)
+            clock.advance(1.0)
+            second = (two if number < 5 else three).asked()
+            if number < 5:
+                clock.advance(3.0)
+                first.wait_left()
+                third = three.asked()
+                second.end(text("Hello."))
+                third.wait_left()
+            else:
+                second.end(text("Hello."))
+                first.wait_left()
+            assert heard(wire).text == "Hello."
+
+
+@pytest.mark.parametrize(("seconds", "slow"), [(3.9, False), (4.0, True)])
+def test_a_caller_who_leaves_a_late_service_has_found_it_slow(seconds: float, slow: bool) -> None:
+    """An attempt that ends with its turn counts when it was behind its deadline, and else says nothing."""
+    clock = JumpClock()
+    with failover(clock=clock, failover_attempts=1, failover_open_for=1000.0) as (server, [one, two]):
+        for number in range(5):
+            with Wire(server.base_url) as wire:
+                wire.ask(chat_body())
+                asked = one.asked()
+                clock.wait_for_timers(1)
+                clock.advance(seconds)
+                wire.close()
+                asked.wait_left()
+                server.wait_for_turns(number + 1)
+        with Wire(server.base_url) as wire:
+            turn(wire, answering=two if slow else one)
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])

@@ -113,7 +113,9 @@ def test_a_recorded_stream_as_events(name: str, shared: Path) -> None:
     shaper = ThinkShaper()
     words = shaper.feed(expected["text"]) + shaper.flush() + expected["refusal"]
     ended = record["done"] or expected["finish_reason"]
-    if error_of(record, raw) is not None or not ended or not (words.strip() or expected["tool_calls"]):
+    # A call of an answer that was cut is not made: nobody knows what is missing.
+    whole = [] if expected["finish_reason"] in ("length", "content_filter") else expected["tool_calls"]
+    if error_of(record, raw) is not None or not ended or not (words.strip() or whole):
         assert words.startswith("".join(e.text for e in said if isinstance(e, Text)))
         with pytest.raises(UpstreamBroken):
             translator.flush()
@@ -121,7 +123,7 @@ def test_a_recorded_stream_as_events(name: str, shared: Path) -> None:
     rest = translator.flush()
     assert "".join(e.text for e in said + rest if isinstance(e, Text)) == words
     assert [(e.id, e.name, e.arguments) for e in rest if isinstance(e, ToolCall)] == [
-        (call["id"], call["name"], call["arguments"] or "{}") for call in expected["tool_calls"]
+        (call["id"], call["name"], call["arguments"] or "{}") for call in whole
     ]
     assert any(isinstance(e, Usage) for e in rest) == (record["usage"] is not None)
     assert isinstance(rest[-1], Finish)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -9,11 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typing_extensions import override
 
+from offhook.errors import UpstreamTimeout
+from offhook.events import Text
 from offhook.testing import JumpClock
 from offhook.testing.fault_server import fault_upstream
 from offhook.testing.faults import says, with_fault
+from offhook.upstream.answering import Answering
+from offhook.upstream.attempt import Upstream
+from offhook.upstream.spec import UpstreamSpec
 from tests.raw import AUTH, Wire, chat_body, get
-from tests.upstream.paced import COMMENT, DONE, call_body, chunk, failover, heard, text
+from tests.upstream.paced import COMMENT, DONE, call_body, chunk, failover, heard, service, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +75,31 @@ def test_what_comes_for_ever_after_the_first_word_is_a_death(fault: Fault) -> No
         clock.advance(STALL)
         busy.wait_for_disconnects(1)
         assert heard(wire, error_expected=True).error is not None
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("more", [chunk({"reasoning_content": "Hm."}), text("<think>"), text(" ")])
+async def test_what_is_read_without_a_word_does_not_move_the_end(more: bytes) -> None:
+    """Each of them was read a moment before the end, and the end comes when it would have come without them."""
+    clock = JumpClock()
+    with service() as one:
+        upstream = Upstream(UpstreamSpec(name="a", base_url=one.base_url), clock)
+        body = {"model": "m", "messages": []}
+        answering = Answering(upstream, body, {}, clock, place=0, number=1, stall_after=STALL)
+        qualifying = asyncio.create_task(answering.qualify())
+        asked = await asyncio.to_thread(one.asked)
+        asked.say("Well, ")
+        assert await qualifying == [Text("Well, ")]
+        answering.watch()
+        for _ in range(4):
+            clock.advance(STALL / 5)
+            asked.write(more)
+            await answering.read()
+        clock.advance(STALL / 5)
+        await asyncio.to_thread(asked.wait_left)
+        with pytest.raises(UpstreamTimeout):
+            await answering.read()
+        await upstream.close()
 
 
 def test_words_in_time_keep_an_answer_alive() -> None:

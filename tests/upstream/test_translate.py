@@ -144,6 +144,100 @@ def test_calls_are_given_whole_at_the_end() -> None:
     assert translator.flush() == [ToolCall("f", '{"x":1}', "a"), Finish("tool_calls")]
 
 
+def called(arguments: str, name: str = "f", index: int = 0) -> ServerEvent:
+    """Give the event of a tool call."""
+    return chunk({"tool_calls": [{"index": index, "id": "a", "function": {"name": name, "arguments": arguments}}]})
+
+
+@pytest.mark.parametrize("arguments", ["", '{"x"', "{}", '{"x":1}'])
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_a_call_in_an_answer_that_was_cut_is_not_made(reason: str, arguments: str) -> None:
+    """Nobody knows what is missing: the words end for that reason, and without words the service has failed."""
+    translator = Translator()
+    translator.feed([chunk({"content": "So."}), called(arguments), chunk({}, reason), DONE])
+    assert translator.flush() == [Finish(reason)]  # type: ignore[arg-type]  # mypy sees a str, the test the two words
+    for spoken in (False, True):
+        translator = Translator(spoken=spoken)
+        translator.feed([called(arguments), chunk({}, reason), DONE])
+        assert not translator.useful
+        with pytest.raises(UpstreamBroken):
+            translator.flush()
+
+
+@pytest.mark.parametrize("arguments", ["", '{"x"', "[]", "1", "null", '{"x": NaN', "[" * 100_000])
+def test_a_call_without_a_finish_counts_only_when_it_is_whole(arguments: str) -> None:
+    """Behind ``[DONE]`` alone arguments that are no JSON object were cut off: such a call is not made."""
+    for spoken in (False, True):
+        translator = Translator(spoken=spoken)
+        translator.feed([called(arguments), DONE])
+        assert not translator.useful
+        with pytest.raises(UpstreamBroken):
+            translator.flush()
+    translator = Translator()
+    translator.feed([chunk({"content": "So."}), called(arguments), DONE])
+    assert translator.flush() == [Finish("stop")]
+    translator = Translator()
+    translator.feed([called("{}"), called(arguments, "g", 1), DONE])
+    assert translator.useful
+    assert translator.flush() == [ToolCall("f", "{}", "a"), Finish("tool_calls")]
+
+
+@pytest.mark.parametrize("reason", ["stop", "tool_calls"])
+def test_a_call_of_a_whole_answer_may_have_no_arguments(reason: str) -> None:
+    """Behind a proper finish an empty text means none."""
+    translator = Translator()
+    translator.feed([called(""), chunk({}, reason), DONE])
+    assert translator.useful
+    assert translator.flush() == [ToolCall("f", "{}", "a"), Finish("tool_calls")]
+
+
+@pytest.mark.parametrize("events", [[chunk({}, "stop")], [chunk({"reasoning": "Hm."}), chunk({}, "stop")], [DONE]])
+def test_an_answer_may_be_empty_where_the_turn_has_spoken(events: list[ServerEvent]) -> None:
+    """A model that has said all before its tools ran ends well, and nobody waits for more of it."""
+    translator = Translator(spoken=True)
+    translator.feed(events)
+    assert translator.useful
+    translator.feed([DONE])
+    assert translator.flush() == [Finish("stop")]
+
+
+def test_an_empty_answer_that_was_cut_is_none_although_the_turn_has_spoken() -> None:
+    """Only a model that stopped by itself had nothing more to say."""
+    translator = Translator(spoken=True)
+    translator.feed([chunk({}, "length"), DONE])
+    with pytest.raises(UpstreamBroken, match="no words"):
+        translator.flush()
+
+
+HANGUP = "<imsagent_hangup/>"
+
+
+@pytest.mark.parametrize(
+    "pieces", [[HANGUP], list(HANGUP), ["<imsagent_say text='", "Hello'", "/>"], ["<imsagent_", "hi"]]
+)
+def test_a_tag_of_the_platform_is_not_useful(pieces: list[str]) -> None:
+    """Nobody hears what the voice chain takes out; it is given all the same, for the chain to take out."""
+    translator = Translator(tags=("<imsagent_",))
+    given = translator.feed([chunk({"content": piece}) for piece in pieces])
+    assert "".join(event.text for event in given if isinstance(event, Text)) == "".join(pieces)
+    assert not translator.useful
+    assert translator.feed([chunk({"content": "/> Hello"})])
+    assert translator.useful
+
+
+@pytest.mark.parametrize(("words", "useful"), [(HANGUP, False), ("<imsagent_hi", True), ("<5", True)])
+def test_the_end_tells_what_was_a_tag(words: str, useful: bool) -> None:
+    """What might have become a tag is judged at the end: an answer of nothing but tags has failed."""
+    translator = Translator(tags=("<imsagent_", "<5star"))
+    translator.feed([chunk({"content": words}), chunk({}, "stop"), DONE])
+    assert not translator.useful
+    if useful:
+        assert translator.flush()[-1] == Finish("stop")
+    else:
+        with pytest.raises(UpstreamBroken, match="no words"):
+            translator.flush()
+
+
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
 def test_a_cut_end_is_kept(reason: str) -> None:
     """A reply that the service cut ends for the same reason here."""

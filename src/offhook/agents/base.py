@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from offhook.events import Event, Finish, OpenCall, Turn
 
 
@@ -24,6 +26,17 @@ class ReplyWriter(Protocol):
 
         Raises TurnOver when the reply has already ended.
         """
+
+    @property
+    def telephone(self) -> bool:
+        """Tell whether only a voice is on the other end, whose platform acts on commands."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The control tags of the platform, which are taken out of what is said (see ``Dialect.tags``)."""
+
+    def at_end(self, callback: Callable[[], None] | None) -> None:
+        """Have ``callback`` called just before somebody else ends the reply, to note what is left; None for nothing."""
 
     def note(self, event: Event) -> None:
         """Append an event that is recorded and never sent; nothing is done when the reply has ended."""

@@ -6,6 +6,7 @@ import asyncio
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
+from offhook.agents.commands import DEFINITIONS, command_of, offered_by
 from offhook.agents.prompt import check, fill_in
 from offhook.errors import ToolError
 from offhook.events import Finish, Text, ToolCall, Usage
@@ -14,6 +15,8 @@ from offhook.upstream.failover import Ask
 from offhook.upstream.translate import request_body, request_headers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from offhook.agents.base import ReplyWriter
     from offhook.events import Event, OpenCall, Turn
     from offhook.tools.run import Toolbox
@@ -23,8 +26,6 @@ if TYPE_CHECKING:
 
 # After so many reads the loop gets its turn: a service that says everything at once never makes us wait.
 _BURST = 16
-# What every platform takes for an order of its own, also where it does not offer it as a tool.
-_COMMANDS = frozenset({"hangup", "transfer"})
 
 
 class ModelAgent:
@@ -32,6 +33,7 @@ class ModelAgent:
 
     ``system_prompt`` is a template (see ``agents/prompt.py``) and stands before the platform's messages. ``toolbox``
     holds the functions that the model may call, ``rounds`` bounds how often in one turn; ``hold`` is ``tools_hold``.
+    ``commands`` are the orders to the platform that the model is offered beside them: ``hangup``, ``transfer``.
     Raises SetupError when the prompt asks for a name that no turn has.
     """
 
@@ -41,6 +43,7 @@ class ModelAgent:
         *,
         system_prompt: str | None = None,
         toolbox: Toolbox | None = None,
+        commands: Sequence[str] = (),
         rounds: int = 5,
         hold: float = 0.3,
     ) -> None:
@@ -48,6 +51,7 @@ class ModelAgent:
         self.failover = failover
         self._system_prompt = system_prompt
         self.toolbox = toolbox
+        self._offered = [*(toolbox.definitions if toolbox else ()), *(DEFINITIONS[name] for name in commands)]
         self.rounds = rounds
         self.hold = hold
         self._warming: asyncio.Task[None] | None = None
@@ -82,7 +86,7 @@ class ModelAgent:
     def body(self, turn: Turn, spec: UpstreamSpec, more: list[dict[str, Any]], *, last: bool) -> dict[str, Any]:
         """Give the request for one service; in the ``last`` round the model has to answer."""
         prompt = fill_in(self._system_prompt, turn) if self._system_prompt else None
-        tools = self.toolbox.definitions if self.toolbox is not None and "tools" not in spec.omit else ()
+        tools = [] if "tools" in spec.omit else self._offered
         body = request_body(turn, spec, system_prompt=prompt, tools=tools, more=more)
         if last and "tools" in body:
             body["tool_choice"] = "none"
@@ -122,11 +126,17 @@ class _Conversation:
             note=self._reply.note,
             round=self._round,
             first_number=self._number,
+            spoken=bool(self._last_said),
+            tags=self._reply.tags,
         )
         said: list[str] = []
         calls: list[ToolCall] = []
         async with self._agent.failover.ask(ask) as answer:
-            finish = await self._pass_on(answer, said, calls)
+            self._reply.at_end(answer.note_cancelled)
+            try:
+                finish = await self._pass_on(answer, said, calls)
+            finally:
+                self._reply.at_end(None)
             self._number = answer.number
             answer.note_end()
             ours = [call for call in calls if self._is_ours(call)]
@@ -193,13 +203,13 @@ class _Conversation:
             return False
         if call.name in toolbox.names:
             return True
-        offered = (tool.get("function") for tool in self._turn.tools)
-        theirs = {function.get("name") for function in offered if isinstance(function, dict)}
-        return call.name not in theirs and call.name not in _COMMANDS
+        return call.name not in offered_by(self._turn) and call.name not in DEFINITIONS
 
     def _end(self, calls: list[ToolCall], finish: Finish) -> None:
         if calls:
-            self._reply.write(*calls)
+            # Elsewhere whoever asked acts on its own calls, by their ids.
+            acts = self._reply.telephone
+            self._reply.write(*((command_of(call, self._turn) if acts else None) or call for call in calls))
         self._reply.close(finish)
 
     async def _run(self, calls: list[ToolCall], said: list[str]) -> None:

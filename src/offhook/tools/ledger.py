@@ -162,7 +162,7 @@ class Ledger:
             await is_done_within(self._clock, limit, asyncio.gather(*pending, return_exceptions=True))
         left = [task for task in self._tasks if not task.done()]
         if left:
-            log.error("side effects given up at the end of the server: %d", len(left))
+            log.error("side effects given up at the end of the server: %(effects)d", {"effects": len(left)})
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
@@ -201,12 +201,12 @@ class Ledger:
         if not await is_done_within(self._clock, self._commit_wait, claim):
             # Committed after all it would stand for something that never began.
             claim.add_done_callback(lambda done: self._claimed_late(intent.key, done))
-            log.error("a side effect was not begun: no commit within %.1f s", self._commit_wait)
+            log.error("a side effect was not begun: no commit within %(seconds).1f s", {"seconds": self._commit_wait})
             return NOT_DONE
         error = claim.exception()
         if error is not None:
             why = error.message if isinstance(error, OffhookError) else type(error).__name__
-            log.error("a side effect was not begun: %s", why)
+            log.error("a side effect was not begun: %(error)s", {"error": why})
             return NOT_DONE
         found = claim.result()
         if found is None:
@@ -225,7 +225,7 @@ class Ledger:
         try:
             await self._keeper.unclaim(key)
         except OffhookError as error:
-            log.warning("a side effect that never began stays claimed: %s", error)
+            log.warning("a side effect that never began stays claimed: %(error)s", {"error": error})
 
     # --- what is remembered ---------------------------------------------------------------------------------------
 

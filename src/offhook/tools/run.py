@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from offhook.errors import SetupError
-from offhook.events import ToolCall, ToolRun
+from offhook.events import Command, ToolCall, ToolRun
 from offhook.store.base import Intent
 from offhook.tools.ledger import Ledger, Outcome, error_text
 from offhook.tools.limit import is_done_within
@@ -205,10 +205,15 @@ class Toolbox:
                 if inspect.isawaitable(value):
                     # A plain function that hands on a coroutine of an async one.
                     value = await value
+            if isinstance(value, Command):
+                order = value.name
+                log.warning("a tool gave a command, which only a model or an agent can: %(name)s", {"name": order})
+                return _failed("TypeError", f"a tool cannot {order}; call {order} itself")
             return Outcome(_text(value), "ok")
         except (Exception, SystemExit) as error:
             # The user's own function: it may raise anything, and may call exit().
-            log.warning("the tool %s failed: %s%s", spec.name, type(error).__name__, _place(error))
+            said = {"name": spec.name, "error": type(error).__name__, "place": _place(error)}
+            log.warning("the tool %(name)s failed: %(error)s at %(place)s", said)
             return _failed(type(error).__name__, _words(error))
 
     def _in_thread(self, call: Callable[[], Any], start: _Start) -> asyncio.Future[Any]:
@@ -269,9 +274,9 @@ def _place(error: BaseException) -> str:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     if place is None:
-        return ""
+        return "-"
     code = place.tb_frame.f_code
-    return f" at {code.co_filename}:{place.tb_lineno} in {code.co_name}"
+    return f"{code.co_filename}:{place.tb_lineno} in {code.co_name}"
 
 
 def _words(error: BaseException) -> str:

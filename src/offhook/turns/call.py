@@ -12,6 +12,7 @@ from offhook.dialects.base import parse_user_data
 from offhook.events import CallContext, OpenCall
 from offhook.store.base import CallRecord, StoredCall, TurnRecord
 from offhook.turns.memory import PastReply, Transcript, restore
+from offhook.turns.phrases import SaidTurn
 from offhook.turns.state import CallState, Ending
 from offhook.turns.which import Asked, Known, turn_of
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from offhook.agents.base import Agent
-    from offhook.turns.phrases import Why
     from offhook.turns.which import Which
 
 log = logging.getLogger("offhook.turns")
@@ -60,7 +60,7 @@ class CallLine:
         self.served = False
         self.seed = CallState()
         self._records: OrderedDict[str, TurnRecord] = OrderedDict()
-        self._asides: set[tuple[str, Why]] = set()
+        self._said: dict[str, SaidTurn] = {}
 
     def open_call(self) -> OpenCall:
         """Give the call as an agent is told of it."""
@@ -74,16 +74,18 @@ class CallLine:
         self.context = msgspec.structs.replace(self.context, **said)
 
     @property
-    def asides(self) -> frozenset[tuple[str, Why]] | None:
-        """What the house said by itself in this call, and why; None where no turn of it is known."""
-        return frozenset(self._asides) if self._records else None
+    def said(self) -> tuple[SaidTurn, ...]:
+        """What was said in the turns that are at hand, by the house and by the agents, the newest last."""
+        return tuple(self._said.values())
 
     def keep(self, record: TurnRecord) -> None:
         """Have a record at hand for retries, and its reply for the next prompt of its model."""
-        self._asides.update((event.data["text"], event.data["why"]) for event in record.events if event.kind == "aside")
+        asides = ((event.data["text"], event.data["why"]) for event in record.events if event.kind == "aside")
+        self._said[record.uid] = SaidTurn.of(asides, asked=record.said, generated=record.generated)
         self._records[record.uid] = record
         while len(self._records) > _MOST_AT_HAND:
-            self._records.popitem(last=False)
+            oldest, _ = self._records.popitem(last=False)
+            del self._said[oldest]
         if self.latest.get(record.model) == record.uid:
             self._answered(record)
 
@@ -129,7 +131,8 @@ class CallLine:
             known = self.state or self.kept_state is not None
             return msgspec.json.encode(self.state).decode() if known else None
         except (TypeError, ValueError, RecursionError, UnicodeError) as error:
-            log.error("turn.state holds what is not JSON, so it is not kept: %s call=%s", type(error).__name__, self.id)
+            said = {"error": type(error).__name__, "call": self.id}
+            log.error("turn.state holds what is not JSON, so it is not kept: %(error)s call=%(call)s", said)
             return self.kept_state
 
     def record(self, number: Callable[[str], tuple[str, str]]) -> CallRecord:

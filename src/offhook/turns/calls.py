@@ -107,7 +107,7 @@ class Calls:
                 line.last_at = kept.last_at
                 line.used -= max(0.0, now - kept.last_at)
         except StoreError as error:
-            log.warning("the calls from before the start could not be read: %s", error)
+            log.warning("the calls from before the start could not be read: %(error)s", {"error": error})
         # The longest silent first, as in use.
         self._lines = OrderedDict(sorted(self._lines.items(), key=lambda item: item[1].used))
 
@@ -269,7 +269,8 @@ class Calls:
                 async with asyncio.timeout(_LONGEST_LOOK):
                     stored = await self._store.recent(key)
             except (StoreError, TimeoutError) as error:
-                log.warning("the records of a call could not be read: %s call=%s", error, key)
+                said = {"error": error, "call": key}
+                log.warning("the records of a call could not be read: %(error)s call=%(call)s", said)
             else:
                 if stored is not None:
                     return restored(stored, context, self._owner)
@@ -280,7 +281,8 @@ class Calls:
             await agent.call_started(line.open_call())
         except _FAILURES as error:
             _raise_if_cancelled(error)
-            log.error("on_call_start failed: %s call=%s", type(error).__name__, line.id)
+            said = {"error": type(error).__name__, "call": line.id}
+            log.error("on_call_start failed: %(error)s call=%(call)s", said)
 
     def _end(self, line: CallLine, by: str) -> None:
         line.ended_by, line.ended_at = by, self._clock.now()
@@ -303,7 +305,8 @@ class Calls:
                     await agent.call_ended(call)
             except _FAILURES as error:
                 _raise_if_cancelled(error)
-                log.error("on_call_end failed: %s call=%s", type(error).__name__, line.id)
+                said = {"error": type(error).__name__, "call": line.id}
+                log.error("on_call_end failed: %(error)s call=%(call)s", said)
         self.keep(self.call_record(line))
 
     def _forget(self, line: CallLine) -> None:

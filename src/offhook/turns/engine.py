@@ -21,7 +21,7 @@ from offhook.turns.phrases import Phrases
 from offhook.turns.record import events_of
 from offhook.turns.repair import repair
 from offhook.turns.sound import Sound, SoundRules
-from offhook.turns.voice import Voice, chain_for
+from offhook.turns.voice import Voice
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -97,13 +97,16 @@ class Engine:
         """Name what the line does without for now: ``store``."""
         return ("store",) if self._calls.degraded else ()
 
-    async def begin(self, opening: Opening, agent: Agent, reader: Reader) -> LiveTurn:
+    async def begin(self, opening: Opening, agent: Agent, reader: Reader, *, going_on: bool = True) -> LiveTurn:
         """Give the request the turn that it asks for: a new one, the live one that it is a retry of, or a recorded one.
 
-        Waits only where the call may have records from before a restart. Raises Stopping when the server is going down.
+        Of a refused call that is not ``going_on`` nothing is kept. Waits only where the call may have records from
+        before a restart. Raises Stopping when the server is going down.
         """
         self._refuse_when_stopping()
         asked = opening.asked
+        if opening.refused and not going_on:
+            return self._start(LiveTurn(opening, self._clock, agent), opening, reader, None)
         if asked is None:
             line = self._calls.alone(opening.call) if self._calls.recorded else None
             return self._start(LiveTurn(opening, self._clock, agent), opening, reader, line)
@@ -151,7 +154,8 @@ class Engine:
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_LONGEST_CLEAN_UP)
             if late:
-                log.warning("%d agents did not stop within %.0f s of being cancelled", len(late), _LONGEST_CLEAN_UP)
+                said = {"agents": len(late), "seconds": _LONGEST_CLEAN_UP}
+                log.warning("%(agents)d agents did not stop within %(seconds).0f s of being cancelled", said)
         if self._chores:
             _, late = await asyncio.wait(self._chores, timeout=_LONGEST_CLEAN_UP)
             for chore in late:
@@ -170,7 +174,7 @@ class Engine:
     # --- beginning ------------------------------------------------------------------------------------------------
 
     def _start(self, live: LiveTurn, opening: Opening, reader: Reader, line: CallLine | None) -> LiveTurn:
-        window = self._phrases.without(opening.window, None if line is None else line.asides)
+        window = self._phrases.without(opening.window, () if line is None else line.said)
         history = repair(window) if line is None else self._history(live, opening, window, line)
         if line is not None:
             self._calls.go_on(line)
@@ -202,16 +206,16 @@ class Engine:
             line=live.line,
         )
         live.sound = sound
-        live.reply.on_useful = sound.stop
+        live.reply.on_useful = sound.heard
         sound.start(live.received, lambda: self._too_late(live))
-        live.voice = Voice(live.reply, chain_for(manner.tags), sound.fill, lambda seconds: self._ago(live, seconds))
+        live.voice = Voice(live.reply, manner, sound.fill, lambda seconds: self._ago(live, seconds))
 
     def _ago(self, live: LiveTurn, seconds: float) -> float:
         """Give how long after the turn's request that began which took so long up to now."""
         return max(0.0, self._clock.monotonic() - seconds - live.received)
 
     def _too_late(self, live: LiveTurn) -> None:
-        """End a turn that had nothing to say in time."""
+        """End a turn that had nothing to say in time, or nothing more."""
         log.warning("a turn had nothing to say by its deadline: request=%s", live.request_id)
         live.end(self._clock.monotonic(), Finish("failed", TurnTimeout("The agent had nothing to say in time.")))
 
@@ -275,7 +279,8 @@ class Engine:
             return self._recorded(live, opening, reader, (), Finish("stop"))
         known = self._turns.get(named.of.ticket)
         if known is not None:
-            log.info("a retry joined the reply of %s: request=%s", known.request_id, opening.request_id)
+            said = {"first": known.request_id, "request": opening.request_id}
+            log.info("a retry joined the reply of %(first)s: request=%(request)s", said)
             known.retries.append((opening.request_id, self._clock.monotonic()))
             known.stop_lingering()
             self._attach(known, reader)
@@ -283,7 +288,8 @@ class Engine:
         record = await self._calls.record(line, named.of.ticket)
         if record is None:
             return None
-        log.info("a retry was answered from the record of %s: request=%s", record.request_id, opening.request_id)
+        said = {"first": record.request_id, "request": opening.request_id}
+        log.info("a retry was answered from the record of %(first)s: request=%(request)s", said)
         live.again = (line, named.of)
         return self._recorded(live, opening, reader, *events_of(record))
 

@@ -93,7 +93,7 @@ class Journal:
             return
         await self._spool.start()
         if self._spool.problem:
-            log.warning("the spool takes less than it should: %s", self._spool.problem)
+            log.warning("the spool takes less than it should: %(problem)s", {"problem": self._spool.problem})
         if self.degraded:
             return
         try:
@@ -103,7 +103,7 @@ class Journal:
             self._away(error)
         else:
             if taken:
-                log.info("records that waited in the spool and are in the store now: %d", taken)
+                log.info("records that waited in the spool and are in the store now: %(records)d", {"records": taken})
             if self._spool.pending:
                 self._away(StoreError("the store did not take what waited in the spool"))
 
@@ -179,7 +179,8 @@ class Journal:
         if self._spool is not None:
             await self._spool.close()
         if self.lost > self.rescued:
-            log.error("lost records: %d; neither the store nor the spool took them", self.lost - self.rescued)
+            said = {"records": self.lost - self.rescued}
+            log.error("lost records: %(records)d; neither the store nor the spool took them", said)
 
     def _written(self, pending: _Pending, future: asyncio.Future[None]) -> None:
         error = None if future.cancelled() else future.exception()
@@ -197,7 +198,7 @@ class Journal:
 
     def _unfit(self, error: UnfitRecord) -> None:
         self.lost += 1
-        log.error("a record is lost: %s", error)
+        log.error("a record is lost: %(error)s", {"error": error})
 
     async def _watch(self) -> None:
         """Send to the spool what the store does not commit in time."""
@@ -232,7 +233,8 @@ class Journal:
             self.lost += 1
             self._unkept.append(pending.change)
             why = str(error) or f"no answer within {_SPOOL_WAIT:.0f} s"
-            log.error("a record is lost for now: the store is away, and the spool does not take it (%s)", why)
+            said = {"problem": why}
+            log.error("a record is lost for now: the store is away, and the spool does not take it (%(problem)s)", said)
         finally:
             self._on_the_way -= 1
         self._settle(pending)
@@ -248,7 +250,7 @@ class Journal:
         if self.degraded:
             return
         self.degraded = True
-        log.error("the store is away, and records go to the spool: %s", error)
+        log.error("the store is away, and records go to the spool: %(error)s", {"error": error})
         if not self._closed:
             self._healer = asyncio.get_running_loop().create_task(self._heal(), name="journal until the store is back")
 
@@ -274,12 +276,13 @@ class Journal:
         if self._on_the_way == 0 and (self._spool is None or self._spool.pending == 0):
             self.degraded = False
             self._probe = None
-            log.warning("the store is back; records from the spool: %d", taken)
+            log.warning("the store is back; records from the spool: %(records)d", {"records": taken})
 
     def _tell_of_skipped(self) -> None:
         skipped = 0 if self._spool is None else self._spool.skipped
         if skipped > self._skipped:
-            log.error("records in the spool that could not be read, and are lost: %d", skipped - self._skipped)
+            said = {"records": skipped - self._skipped}
+            log.error("records in the spool that could not be read, and are lost: %(records)d", said)
             self.lost += skipped - self._skipped
             self._skipped = skipped
 
@@ -300,10 +303,10 @@ class Journal:
         try:
             count = await self._store.purge(self._clock.now() - self._keep_for)
         except OffhookError as error:
-            log.warning("old calls could not be deleted: %s", error)
+            log.warning("old calls could not be deleted: %(error)s", {"error": error})
         else:
             if count:
-                log.info("calls deleted for their age: %d", count)
+                log.info("calls deleted for their age: %(calls)d", {"calls": count})
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from offhook.agents.base import Agent
     from offhook.clock import Clock
     from offhook.errors import OffhookError
-    from offhook.events import Cancellation, Turn
+    from offhook.events import Cancellation, Event, Turn
     from offhook.store.base import PromptChange
     from offhook.turns.call import CallLine
     from offhook.turns.reply import Reader
@@ -248,6 +248,8 @@ class LiveTurn:
 
     def close(self, finish: Finish) -> None:
         """Close the reply; of an end with an error the caller is told in words, where that is how he is told."""
+        if self.reply.finish is None:
+            self.voice.ending()
         if self.reply.finish is None and finish.error is not None and self.sound is not None:
             excuse = self.sound.excuse()
             if excuse:
@@ -291,7 +293,7 @@ class LiveTurn:
         reply, received = self.reply, self.received
         finish = reply.finish or Finish("cancelled")
         rare = reply.rare
-        usage = next((event for event in reversed(rare) if type(event) is Usage), None)
+        prompt_tokens, completion_tokens = tokens_of(rare)
         attempts = tuple(event for event in rare if type(event) is AttemptEnded)
         return TurnDetails(
             request_id=self.request_id,
@@ -315,10 +317,19 @@ class LiveTurn:
             attempts=attempts,
             begun=tuple(event for event in rare if type(event) is Attempt),
             tools=tuple(event for event in rare if type(event) is ToolRun),
-            prompt_tokens=usage.prompt_tokens if usage else None,
-            completion_tokens=usage.completion_tokens if usage else None,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
             cost=total_cost(attempts),
         )
+
+
+def tokens_of(rare: Iterable[Event]) -> tuple[int | None, int | None]:
+    """Give the prompt and completion tokens of a turn: of all its attempts, else what the agent counted."""
+    attempts = [event for event in rare if type(event) is AttemptEnded]
+    if attempts:
+        return sum(one.prompt_tokens for one in attempts), sum(one.completion_tokens for one in attempts)
+    usage = next((event for event in reversed([*rare]) if type(event) is Usage), None)
+    return (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
 
 
 def total_cost(attempts: Iterable[AttemptEnded]) -> float | None:

@@ -10,6 +10,7 @@ import msgspec
 
 from offhook.errors import SetupError
 from offhook.turns.repair import is_empty
+from offhook.turns.signs import squeezed
 
 if TYPE_CHECKING:
     from offhook.events import Message
@@ -30,6 +31,30 @@ APOLOGIES: Table = {
 
 # A phrase that is shorter is no sure sign that a message begins with one.
 _SHORTEST = 2
+
+
+class SaidTurn(msgspec.Struct, frozen=True, gc=False):
+    """What was said in a turn of a call: ``asides`` by the house, in their order, ``generated`` by the agent.
+
+    ``asked`` are the caller's words. Those and the agent's are without white space.
+    """
+
+    asides: tuple[tuple[str, Why], ...]
+    asked: str
+    generated: str
+
+    @classmethod
+    def of(cls, asides: Iterable[tuple[str, Why]], *, asked: str, generated: str) -> SaidTurn:
+        """Give it from texts as they were said."""
+        return cls(tuple(asides), squeezed(asked), squeezed(generated))
+
+    def forms(self) -> Iterable[tuple[bool, str]]:
+        """Give what a platform may keep of the turn, without white space, and whether that is with the asides."""
+        yield False, self.generated
+        if self.asides:
+            front = "".join(text for text, why in self.asides if why != "closing")
+            behind = "".join(text for text, why in self.asides if why == "closing")
+            yield True, squeezed(front) + self.generated + squeezed(behind)
 
 
 class Phrases:
@@ -60,7 +85,8 @@ class Phrases:
                 raise SetupError(f"[filler.phrases] {language} needs two phrases: none is said twice in a row.")
         self._turn = 0
         known = {(phrase, kind) for kind, table in self._tables.items() for said in table.values() for phrase in said}
-        self._known = _Known(known | {(phrase, "filler") for phrase in more})
+        self._every: frozenset[tuple[str, Why]] = frozenset(known | {(phrase, "filler") for phrase in more})
+        self._known = _Known(self._every)
 
     def pick(self, why: Why, language: str, before: str | None = None) -> str | None:
         """Give a phrase in a language, or in English, or in any; not ``before``. None where there is none."""
@@ -72,47 +98,83 @@ class Phrases:
         self._turn += 1
         return fresh[self._turn % len(fresh)]
 
-    def without(
-        self, messages: Sequence[Message], said: Iterable[tuple[str, Why]] | None = None
-    ) -> tuple[Message, ...]:
+    def without(self, messages: Sequence[Message], turns: Sequence[SaidTurn] = ()) -> tuple[Message, ...]:
         """Give the conversation without the phrases that a platform kept with the assistant's words.
 
-        ``said`` are those that were said in this call; None where that is not known: then any of ours is taken for one.
-        A message that was nothing else has no words any more, which tells that nothing of the reply was heard; as the
-        last message it is left out.
+        ``turns`` are those of the call that are known, the newest last. A message that is a reply of theirs loses what
+        was said beside that reply, and nothing where that was nothing: an agent may use the same words. Of any other
+        message one of our fillers, apologies and closings each is taken for a phrase, and so is what was said in
+        ``turns``. A message that was nothing else has no words any more, which tells that nothing of the reply was
+        heard; as the last message it is left out.
         """
-        known = self._known if said is None else _Known(said)
-        kept = tuple(known.taken_from(one) if one.role == "assistant" else one for one in messages)
+        more = {aside for turn in turns for aside in turn.asides} - self._every
+        known = _Known(self._every | more) if more else self._known
+        kept: list[Message] = []
+        asked = ""
+        for message in messages:
+            if message.role == "user":
+                asked = message.text
+            kept.append(known.taken_from(message) if message.role == "assistant" else message)
+            if kept[-1] is not message and (asides := _asides_of(message, kept[-1], asked, turns)) is not None:
+                kept[-1] = _Known(asides).taken_from(message)
         if kept and kept[-1] is not messages[-1] and is_empty(kept[-1]):
-            return kept[:-1]
-        return kept
+            kept.pop()
+        return tuple(kept)
+
+
+def _asides_of(
+    message: Message, bare: Message, asked: str, turns: Sequence[SaidTurn]
+) -> tuple[tuple[str, Why], ...] | None:
+    """Give what of an assistant's message the house said beside it; None where it is no reply of ``turns``.
+
+    ``bare`` is the message without all that may be a phrase, ``asked`` what the caller said before it. Replies may be
+    alike, or one the beginning of another, where a reply was cut off: then the one to these words of the caller counts,
+    then one that is all of the message, then the newest.
+    """
+    words, asked = squeezed(message.text), squeezed(asked)
+    phrases = len(words) - len(squeezed(bare.text))
+    found: tuple[tuple[str, Why], ...] | None = None
+    best = (False, False, -1, False)
+    for at, turn in enumerate(turns):
+        # A platform may make one message of two of the caller's.
+        same = turn.asked != "" and asked.endswith(turn.asked)
+        for beside, form in turn.forms():
+            whole = form == words
+            begun = form.startswith(words) or (form != "" and words.startswith(form))
+            if not same and asked != "" and min(len(form), len(words)) <= phrases:
+                # A phrase alone may begin many a reply, and other words of the caller tell that it is not this one.
+                begun = False
+            if (whole or begun) and (same, whole, at, beside) > best:
+                best, found = (same, whole, at, beside), turn.asides if beside else ()
+    return found
 
 
 class _Known:
-    """Phrases that are recognised: in front of the words fillers and apologies, behind them closings."""
+    """Phrases that are recognised: in front of the words a filler, then an apology, and behind them a closing."""
 
     def __init__(self, phrases: Iterable[tuple[str, Why]]) -> None:
-        front: set[str] = set()
-        behind: set[str] = set()
+        by_kind: dict[Why, set[str]] = {"filler": set(), "apology": set(), "closing": set()}
         for phrase, why in phrases:
             if len(phrase.strip()) >= _SHORTEST:
-                (behind if why == "closing" else front).add(phrase.strip())
+                by_kind[why].add(phrase.strip())
         # The longest first: one may be the beginning of another.
-        self._front = tuple(sorted(front, key=len, reverse=True))
-        self._behind = tuple(sorted(behind, key=len, reverse=True))
+        fillers, apologies, closings = (tuple(sorted(some, key=len, reverse=True)) for some in by_kind.values())
+        self._front = (fillers, apologies)
+        self._behind = closings
 
     def taken_from(self, message: Message) -> Message:
-        """Give a message without these phrases; the same one if there are none."""
+        """Give a message without these phrases, one of each kind at most; the same one if there are none."""
         text = message.text
-        while phrase := next((one for one in self._front if text.lstrip().startswith(one)), None):
-            text = text.lstrip()[len(phrase) :].lstrip()
+        for phrases in self._front:
+            if phrase := next((one for one in phrases if text.lstrip().startswith(one)), None):
+                text = text.lstrip()[len(phrase) :].lstrip()
+            elif message.interrupted and _begins_one(text.strip(), phrases):
+                # The caller cut in while it was said.
+                text = ""
         gone = len(message.text) - len(text)
-        if message.interrupted and _begins_one(text.strip(), self._front):
-            # The caller cut in while it was said.
-            text = ""
-        while phrase := next((one for one in self._behind if text.rstrip().endswith(one)), None):
+        if phrase := next((one for one in self._behind if text.rstrip().endswith(one)), None):
             text = text.rstrip()[: -len(phrase)].rstrip()
-        if message.interrupted and (begun := self._begun_behind(text)):
+        elif message.interrupted and (begun := self._begun_behind(text)):
             text = text[: -len(begun)].rstrip()
         if len(text) == len(message.text):
             return message

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from offhook.errors import OffhookError
 from offhook.events import Aside, Attempt, AttemptEnded, Command, Event, Finish, Text, ToolCall, ToolRun, Usage
 from offhook.store.base import EventRecord, TurnRecord
-from offhook.turns.live import since, total_cost
+from offhook.turns.live import since, tokens_of, total_cost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,7 @@ def record_of(live: LiveTurn, call_id: str, ended: float) -> TurnRecord:
     turn, reply, received = live.turn, live.reply, live.received
     finish = reply.finish or Finish("cancelled")
     generated = "".join([event.text for event in reply.events if type(event) is Text])
-    usage = next((event for event in reversed(reply.rare) if isinstance(event, Usage)), None)
+    prompt_tokens, completion_tokens = tokens_of(reply.rare)
     asked = live.asked
     sent = _words_sent(reply.events, live.sent) if any(map(_is_aside, reply.rare)) else live.sent
     return TurnRecord(
@@ -43,8 +43,8 @@ def record_of(live: LiveTurn, call_id: str, ended: float) -> TurnRecord:
         map=((0, 0),) if sent else (),
         reason=finish.reason,
         error=_error(finish),
-        prompt_tokens=usage.prompt_tokens if usage else None,
-        completion_tokens=usage.completion_tokens if usage else None,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
         received_at=live.received_at,
         started=since(live.started, received),
         first_useful=since(reply.first_useful, received),

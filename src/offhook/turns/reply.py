@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from offhook.errors import AgentError, TurnOver
-from offhook.events import Attempt, AttemptEnded, Command, Event, Finish, Text, ToolCall, ToolRun
+from offhook.events import Aside, Attempt, AttemptEnded, Command, Event, Finish, Text, ToolCall, ToolRun
 from offhook.speech.language import speakable
 
 if TYPE_CHECKING:
@@ -52,18 +52,18 @@ class Reply:
 
     ``first_useful`` is the clock's monotonic time in seconds of the first event that the caller can hear or that the
     platform acts on; None until then, and ``on_useful`` is called once when it comes. ``gap`` is the longest time in
-    seconds between two writes from then on. ``times`` has the place and time of every event but text. ``on_close`` is
-    called once, when the readers have read the end.
+    seconds between two writes from then on, ``last`` the time of the last one. ``times`` has the place and time of
+    every event but text. ``on_close`` is called once, when the readers have read the end.
     """
 
     __slots__ = (
         "_clock",
-        "_last",
         "_readers",
         "events",
         "finish",
         "first_useful",
         "gap",
+        "last",
         "on_close",
         "on_useful",
         "times",
@@ -73,7 +73,7 @@ class Reply:
         self._clock = clock
         self.on_close = on_close
         self.on_useful: Callable[[], None] = lambda: None
-        self.gap = self._last = 0.0
+        self.gap = self.last = 0.0
         self.times: list[tuple[int, float]] = []
         self._readers: list[Reader] = []
         self.events: list[Event] = []
@@ -156,10 +156,11 @@ class Reply:
             # Nobody hears it, so it breaks no silence.
             pass
         elif self.first_useful is not None:
-            self.gap = max(self.gap, now - self._last)
-            self._last = now
-        elif any(map(_useful, events)):
-            self.first_useful = self._last = now
+            self.gap = max(self.gap, now - self.last)
+            self.last = now
+        elif type(events[0]) is not Aside and any(map(_useful, events)):
+            # What follows an apology belongs to it.
+            self.first_useful = self.last = now
             self.on_useful()
         for event in events:
             if type(event) is not Text:

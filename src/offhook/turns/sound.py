@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Seconds that a tool may take before the phrase that it has for its caller is said: a quick one needs none.
 _TOOL_FILLER_AFTER = 0.3
+# Seconds by which a timer may be early.
+_EARLY = 0.002
 
 
 class Manner(msgspec.Struct, frozen=True):
@@ -39,12 +41,13 @@ class Manner(msgspec.Struct, frozen=True):
 
 
 class SoundRules(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a caller waits: the settings ``turn_deadline``, ``filler*`` and ``apology_then``. Times in seconds.
+    """How long a caller waits: the settings ``turn_deadline``, ``turn_silence``, ``filler*`` and ``apology_then``.
 
-    ``filler`` is "auto", "on" or "off"; a ``deadline`` of 0 is none. ``then`` is what follows an apology.
+    Times are in seconds, 0 for no limit. ``filler`` is "auto", "on" or "off". ``then`` is what follows an apology.
     """
 
     deadline: float = 8.0
+    silence: float = 10.0
     filler: str = "auto"
     filler_after: float = 1.5
     then: Command | None = None
@@ -53,7 +56,18 @@ class SoundRules(msgspec.Struct, frozen=True, kw_only=True):
 class Sound:
     """The timers of one turn, and what was said in them."""
 
-    __slots__ = ("_clock", "_filled", "_line", "_manner", "_phrases", "_reply", "_rules", "_timers", "_turn")
+    __slots__ = (
+        "_clock",
+        "_filled",
+        "_line",
+        "_manner",
+        "_on_deadline",
+        "_phrases",
+        "_reply",
+        "_rules",
+        "_timers",
+        "_turn",
+    )
 
     def __init__(
         self,
@@ -75,15 +89,35 @@ class Sound:
         self._line = line
         self._filled = False
         self._timers: list[Timer] = []
+        self._on_deadline: Callable[[], None] = lambda: None
 
     def start(self, received: float, on_deadline: Callable[[], None]) -> None:
         """Set the timers of a turn that was ``received`` then; ``on_deadline`` is called when there was no sound."""
         waited = self._clock.monotonic() - received
         rules = self._rules
+        self._on_deadline = on_deadline
         if rules.deadline > 0:
             self._timers.append(self._clock.call_later(max(0.0, rules.deadline - waited), on_deadline))
         if rules.filler == "on" or (rules.filler == "auto" and not self._manner.fillers):
             self._timers.append(self._clock.call_later(max(0.0, rules.filler_after - waited), self._say_filler))
+
+    def heard(self) -> None:
+        """Forget the timers of the beginning: from now on there may be no long silence."""
+        self.stop()
+        if self._rules.silence > 0:
+            self._timers.append(self._clock.call_later(self._rules.silence, self._listen))
+
+    def _listen(self) -> None:
+        """End a turn that has been silent for too long; listen again when it can have been, otherwise."""
+        reply = self._reply
+        if reply.finish is not None:
+            return
+        # A client that takes nothing hears nothing: that is not the agent's silence.
+        left = self._rules.silence - (0.0 if reply.blocked else self._clock.monotonic() - reply.last)
+        if left <= _EARLY:
+            self._on_deadline()
+        else:
+            self._timers = [self._clock.call_later(left, self._listen)]
 
     def stop(self) -> None:
         """Forget the timers: something was heard, or the reply has ended."""

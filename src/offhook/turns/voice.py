@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from offhook.turns.reply import Reply
+    from offhook.turns.sound import Manner
 
 
 def chain_for(tags: tuple[str, ...]) -> Chain:
@@ -23,16 +24,22 @@ def chain_for(tags: tuple[str, ...]) -> Chain:
 
 
 class Voice:
-    """Writes into a reply through the voice chain. ``fill`` is called with what to say while a tool runs.
+    """Writes into a reply through the voice chain, in the manner of a platform.
 
-    ``ago`` gives how long after the turn's request something began that took so many seconds up to now.
+    ``fill`` is called with what to say while a tool runs. ``ago`` gives how long after the turn's request something
+    began that took so many seconds up to now.
     """
 
-    __slots__ = ("_ago", "_chain", "_fill", "_reply")
+    __slots__ = ("_ago", "_at_end", "_chain", "_fill", "_reply", "tags", "telephone")
 
-    def __init__(self, reply: Reply, chain: Chain, fill: Callable[[str], None], ago: Callable[[float], float]) -> None:
+    def __init__(
+        self, reply: Reply, manner: Manner, fill: Callable[[str], None], ago: Callable[[float], float]
+    ) -> None:
         self._reply = reply
-        self._chain = chain
+        self.tags = manner.tags
+        self.telephone = manner.telephone
+        self._at_end: Callable[[], None] | None = None
+        self._chain = chain_for(manner.tags)
         self._fill = fill
         self._ago = ago
 
@@ -57,6 +64,15 @@ class Voice:
                 self._add_rest(spoken)
                 spoken.append(event)
         self._reply.write(*spoken)
+
+    def at_end(self, callback: Callable[[], None] | None) -> None:
+        self._at_end = callback
+
+    def ending(self) -> None:
+        """Let the agent note what is left before somebody else ends the reply."""
+        callback, self._at_end = self._at_end, None
+        if callback is not None:
+            callback()
 
     def note(self, event: Event) -> None:
         if self._reply.finish is not None:

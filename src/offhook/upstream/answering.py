@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from offhook.errors import UpstreamError, UpstreamTimeout
-from offhook.events import Attempt, AttemptEnded
+from offhook.events import Attempt, AttemptEnded, Outcome
 from offhook.upstream.spec import cost_of
 from offhook.upstream.translate import Translator
 from offhook.wire.chat import text_of
@@ -62,10 +62,12 @@ class Answering:
         place: int,
         number: int,
         stall_after: float,
+        spoken: bool = False,
+        tags: tuple[str, ...] = (),
     ) -> None:
         self._spec = upstream.spec
         self._attempt: attempt.Attempt = upstream.attempt(body, headers)
-        self._translator = Translator(thinks_first=self._spec.thinks_first)
+        self._translator = Translator(thinks_first=self._spec.thinks_first, spoken=spoken, tags=tags)
         self._clock = clock
         self._stall_after = stall_after
         self._timer: Timer | None = None
@@ -151,12 +153,12 @@ class Answering:
         """Give the event for its beginning."""
         return Attempt(upstream=self.name, model=self.model, number=self.number, round=round, hedge=hedge)
 
-    def ended(self, outcome: Literal["answered", "failed", "slow", "beaten"], code: str | None = None) -> AttemptEnded:
-        """Give the event for its end. A service that was asked and left is taken to have read the prompt."""
+    def ended(self, outcome: Outcome, code: str | None = None) -> AttemptEnded:
+        """Give the event for its end. A service that was left, or had begun, is taken to have read the prompt."""
         usage = self._translator.usage
         if usage is not None:
             prompt, completion = usage.prompt_tokens, usage.completion_tokens
-        elif outcome == "failed" and self.first_useful is None:
+        elif outcome == "failed" and not self._translator.estimated():
             prompt = completion = 0
         else:
             prompt = sum(estimate(_words(message)) for message in self._prompt)

@@ -48,7 +48,8 @@ class Ask(msgspec.Struct, frozen=True):
     """One model request: what to send to a service, and what it belongs to.
 
     ``key`` keeps a call at one service. ``note`` is given the events that are recorded and never sent. ``round`` counts
-    the model requests of a turn, and ``numbers`` its attempts.
+    the model requests of a turn, and ``first_number`` is that of its first attempt. ``spoken`` and ``tags`` are those
+    of the ``Translator``.
     """
 
     body: Callable[[UpstreamSpec], dict[str, Any]]
@@ -57,6 +58,8 @@ class Ask(msgspec.Struct, frozen=True):
     note: Callable[[Event], None]
     round: int = 1
     first_number: int = 1
+    spoken: bool = False
+    tags: tuple[str, ...] = ()
 
 
 class Failover:
@@ -101,6 +104,8 @@ class Answer:
         self._ask = ask
         self._running: dict[asyncio.Task[list[Event]], Answering] = {}
         self._winner: Answering | None = None
+        # Beside whom a second one was asked, and that one.
+        self._hedges: list[tuple[Answering, Answering]] = []
         self._left: list[int] = []
         # Those that were late, or failed in a way that another try may mend: asked once more when nobody else is left.
         self._again: list[int] = []
@@ -153,6 +158,11 @@ class Answer:
         """Watch for silence again."""
         assert self._winner is not None, "what is read has an attempt that gave it"
         self._winner.watch()
+
+    def note_cancelled(self) -> None:
+        """Note every attempt that runs as cancelled: its turn is about to be ended by somebody else."""
+        for one in (*self._running.values(), *([] if self._winner is None else [self._winner])):
+            self._ask.note(one.ended("cancelled"))
 
     def note_end(self) -> None:
         """Note that the answer was read to its end."""
@@ -214,6 +224,8 @@ class Answer:
                 self._end(task, "slow")
                 self._begin(hedge=False)
         if not self._running:
+            # Who is healthy may have changed since the request began.
+            self._bring_forward(now)
             if not (self._left or self._again) or not self._may_begin():
                 raise self._error or UpstreamTimeout(_TOO_LATE)
             self._begin(hedge=False)
@@ -228,15 +240,22 @@ class Answer:
         return False
 
     def _may_begin(self) -> bool:
-        """Tell whether one more attempt may be made in the place of another; it is taken from the budget."""
+        """Tell whether the next attempt may be made in the place of another.
+
+        One that asks a service again, or one that is not healthy, is taken from the budget: it may be in vain. Going to
+        a healthy one is free, or callers would hear an apology beside a service that answers.
+        """
         if self._begun >= self._rules.attempts:
             return False
+        now = self._clock.monotonic()
+        if self._left and self._failover.breakers[self._left[0]].may_ask(now):
+            return True
         if self._failover.retries.take():
             return True
-        log.warning("a failover was left out: there were more of them than the share of requests that may have one")
+        log.warning("a retry was left out: there were more of them than the share of requests that may have one")
         return False
 
-    def _begin(self, *, hedge: bool) -> None:
+    def _begin(self, *, hedge: bool) -> Answering:
         place = (self._left or self._again).pop(0)
         upstream = self._failover.upstreams[place]
         now = self._clock.monotonic()
@@ -249,6 +268,8 @@ class Answer:
             place=place,
             number=self.number,
             stall_after=spec.stall_after or self._rules.stall_after,
+            spoken=self._ask.spoken,
+            tags=self._ask.tags,
         )
         self.number += 1
         self._begun += 1
@@ -263,6 +284,7 @@ class Answer:
         hedge_after = self._rules.hedge_after if spec.hedge_after is None else spec.hedge_after
         if hedge_after and not hedge and len(self._failover.upstreams) > 1:
             self._timers.append(self._clock.call_later(hedge_after, lambda: self._hedge(task)))
+        return one
 
     def _too_late(self, one: Answering) -> None:
         """Have an attempt be late now: a timer may come a little before its time, and it comes once."""
@@ -274,7 +296,7 @@ class Answer:
         if self._winner is None and len(self._running) == 1 and beside in self._running and not beside.done():
             may = self._begun < self._rules.attempts and self._bring_forward(self._clock.monotonic())
             if may and self._failover.hedges.take():
-                self._begin(hedge=True)
+                self._hedges.append((self._running[beside], self._begin(hedge=True)))
 
     # --- endings --------------------------------------------------------------------------------------------------
 
@@ -302,11 +324,15 @@ class Answer:
         if outcome is not None:
             self._ask.note(one.ended(outcome))
         if outcome != "slow":
-            # One that was late already when another beat it is no better than one that was given up.
+            # What was late already is no better than what was given up. The same goes for what its own hedge beat, or
+            # nobody would see that each caller waits for the hedge.
             now = self._clock.monotonic()
-            late = outcome == "beaten" and now >= one.deadline
+            late = now >= one.deadline and (outcome == "beaten" or one.first_useful is None)
+            outrun = outcome == "beaten" and any(
+                one is first and hedge is self._winner for first, hedge in self._hedges
+            )
             breaker = self._failover.breakers[one.place]
-            (breaker.slow if late else breaker.abandoned)(now)
+            (breaker.slow if late or outrun else breaker.abandoned)(now)
 
     def _is_over(self, task: asyncio.Task[list[Event]]) -> None:
         if not task.cancelled():

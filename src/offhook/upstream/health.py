@@ -123,12 +123,12 @@ class Breaker:
             self._until = self._held_until if self._until is None else max(self._until, self._held_until)
 
     def slow(self, now: float) -> None:
-        """Note an attempt that gave nothing useful by its deadline."""
+        """Note an attempt that gave nothing useful by its deadline, or before the one that was begun beside it."""
         self._bucket(now).slow += 1
         self._judge(now)
 
     def abandoned(self, now: float) -> None:
-        """Note an attempt that the caller cancelled or another one beat: no verdict, and the probe's place is free.
+        """Note an attempt that was cancelled or beaten before it was late: no verdict, and the probe's place is free.
 
         The time is not needed; it is asked for so that every outcome is told in the same way.
         """

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
+import msgspec
+
 from offhook.errors import UpstreamBroken, WireError
 from offhook.events import Event, Finish, FinishReason, Text, ToolCall, Usage
 from offhook.speech.language import speakable
+from offhook.speech.tags import TagShaper
 from offhook.speech.think import ThinkShaper
 from offhook.wire.fold import Fold
 from offhook.wire.tokens import estimate
@@ -49,12 +52,30 @@ class Translator:
     ``useful`` tells that something came which a caller can hear, or whole tool calls; ``moved`` counts what brought the
     answer on: words outside the reasoning (white space is none) and fragments of tool calls. ``finished`` tells that
     the answer is whole, although the stream may go on with its usage. ``thinks_first`` is that of the spec.
+
+    ``tags`` are the platform's control tags: nobody hears what they hide, and yet it is given, for the voice chain to
+    take out. ``spoken`` tells that the turn has said something before: then an answer may be empty, and is useful.
     """
 
-    __slots__ = ("_call_bytes", "_calls", "_failure", "_fold", "_think", "done", "finished", "moved", "useful")
+    __slots__ = (
+        "_call_bytes",
+        "_calls",
+        "_failure",
+        "_fold",
+        "_heard",
+        "_spoken",
+        "_think",
+        "done",
+        "finished",
+        "moved",
+        "useful",
+    )
 
-    def __init__(self, *, thinks_first: bool = False) -> None:
+    def __init__(self, *, thinks_first: bool = False, spoken: bool = False, tags: tuple[str, ...] = ()) -> None:
         self._fold = Fold()
+        self._spoken = spoken
+        # Only judges: what is given goes through a shaper of its own.
+        self._heard = TagShaper(tags)
         self._think = ThinkShaper(inside=thinks_first)
         self._failure: UpstreamBroken | None = None
         # The list that the fold goes on with: this is looked at once per read.
@@ -68,7 +89,8 @@ class Translator:
     def feed(self, events: Iterable[ServerEvent]) -> list[Event]:
         """Take server-sent events and give the text in them; ``done`` tells when nothing more will count.
 
-        Tool calls are given whole, by ``flush``. A model's refusal is said like any other words.
+        Tool calls are given whole, by ``flush``: none of an answer that was cut. A model's refusal is said like any
+        other words.
         """
         given: list[Event] = []
         for event in events:
@@ -94,6 +116,8 @@ class Translator:
                 self._say(self._think.feed(words), given)
         if self._calls:
             self._look_at_calls()
+        elif self.finished and self._may_be_empty():
+            self.useful = True
         return given
 
     def flush(self) -> list[Event]:
@@ -109,15 +133,15 @@ class Translator:
             raise UpstreamBroken("The model service's stream ended in the middle.")
         given: list[Event] = []
         self._say(self._think.flush(), given)
-        calls = [
-            ToolCall(name=call.name, arguments=call.arguments or "{}", id=call.id) for call in self._calls if call.name
-        ]
+        self.useful = self.useful or speakable(self._heard.flush())
+        calls = self._whole_calls()
         given.extend(calls)
         if (usage := self.usage) is not None:
             given.append(usage)
         self.useful = self.useful or bool(calls)
         reason = fold.finish_reason if fold.finish_reason in _CUT else "tool_calls" if calls else "stop"
-        if not self.useful and reason != "content_filter":
+        held_back = reason == "content_filter" and not self._calls
+        if not (self.useful or held_back or self._may_be_empty()):
             raise UpstreamBroken("The model service's answer had no words in it.")
         given.append(Finish(cast("FinishReason", reason)))
         return given
@@ -137,7 +161,8 @@ class Translator:
             if not words.isspace():
                 self.moved += 1
             given.append(Text(words))
-            self.useful = self.useful or speakable(words)
+            if not self.useful:
+                self.useful = speakable(self._heard.feed(words))
 
     def _look_at_calls(self) -> None:
         calls = self._calls
@@ -145,8 +170,21 @@ class Translator:
         if size != self._call_bytes:
             self._call_bytes = size
             self.moved += 1
-        if self.finished and self._failure is None and any(call.name for call in calls):
+        if self.finished and self._failure is None and self._whole_calls():
             self.useful = True
+
+    def _whole_calls(self) -> list[ToolCall]:
+        """Give the calls that may be made, once the answer has ended: those of which nothing can be missing."""
+        reason = self._fold.finish_reason
+        if reason in _CUT:
+            return []
+        # [DONE] alone does not tell that the model was at its end.
+        calls = [call for call in self._calls if call.name and (reason is not None or _is_object(call.arguments))]
+        return [ToolCall(name=call.name, arguments=call.arguments or "{}", id=call.id) for call in calls]
+
+    def _may_be_empty(self) -> bool:
+        """Tell whether this ends well without a word: the model stopped by itself, and the turn has spoken."""
+        return self._spoken and self._failure is None and not self._calls and self._fold.finish_reason not in _CUT
 
 
 def request_body(
@@ -193,6 +231,13 @@ def request_headers(turn: Turn, spec: UpstreamSpec) -> dict[str, str]:
     if place == "header" and turn.call.id is not None:
         headers[name] = quote(turn.call.id, safe=_HEADER_SAFE)
     return headers
+
+
+def _is_object(arguments: str) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(arguments), dict)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
 
 
 def _name_of(tool: Mapping[str, Any]) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,7 +37,8 @@ class Grid:
         for number, name in enumerate(self.head):
             table.add_column(name, justify="left" if number == 0 else "right")
         for row in self.rows:
-            table.add_row(*row)
+            # As it is: a pair of brackets is no markup.
+            table.add_row(*(Text(cell) for cell in row))
         console.print(table)
         if self.note:
             console.print(self.note, markup=False)

@@ -136,7 +136,8 @@ class Stage:
 @contextmanager
 def stage(**settings: Any) -> Iterator[Stage]:
     clock, speaker = JumpClock(), Speaker()
-    given = {"turn_deadline": 0.0, "filler": "off", "dialect": DIALECT, "limits_slow_reader": SLOW, **settings}
+    quiet = {"turn_deadline": 0.0, "turn_silence": 0.0, "filler": "off"}
+    given = {**quiet, "dialect": DIALECT, "limits_slow_reader": SLOW, **settings}
     with live_server(speaker, clock=clock, **given) as server:
         yield Stage(server, clock, speaker)
 

@@ -112,6 +112,8 @@ def test_the_end_does_not_wait_for_a_reader_for_long() -> None:
         queue = LogQueue(pipe.stream, patience=0.05)
         say(queue, *("x" * 100 for _ in range(LINES)))
         queue.close()
+        # It was not waited for: nobody has read a line, and the thread still stands at one.
+        assert queue._thread.is_alive()
         say(queue, "after the end")
         # The thread is let go, so that it leaves no trace in later tests.
         pipe.read_until("x" * 100)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench import disconnect, failover, greedy, memory, records, report, seen, stream, supersede, writer
+from bench import disconnect, failover, greedy, memory, records, report, seen, speech, stream, supersede, writer
 from bench.procs import REPO
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ PARTS: dict[str, Callable[[Callable[[str], None]], dict[str, Any]]] = {
     "failover": failover.run,
     "greedy": greedy.run,
     "seen": seen.run,
+    "speech": speech.run,
 }
 
 

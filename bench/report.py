@@ -13,6 +13,7 @@ from bench.grid import Grid, ms, or_dash
 from bench.procs import AVAILABLE
 from bench.report_calls import memory_grids, records_grids, supersede_grids, writer_grids
 from bench.report_lines import failover_grids, greedy_grids, seen_grids
+from bench.report_speech import speech_grids
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,6 +154,7 @@ GRIDS = {
     "failover": failover_grids,
     "greedy": greedy_grids,
     "seen": seen_grids,
+    "speech": speech_grids,
 }
 
 

@@ -9,6 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.speech.chain import Chain, Shaper
+from offhook.speech.emoji import EmojiShaper
+from offhook.speech.links import LinkShaper
+from offhook.speech.markdown import MarkdownShaper
+from offhook.speech.rules import speech_of
+from offhook.speech.sentences import SentenceSplitter
 from offhook.speech.tags import TagShaper
 from offhook.speech.think import ThinkShaper
 
@@ -23,6 +28,9 @@ class Late:
     def feed(self, text: str, /) -> str:
         given, self.held = self.held, text
         return given.upper() if self.upper else given
+
+    def pause(self) -> str:
+        return self.flush()
 
     def flush(self) -> str:
         return self.feed("")
@@ -78,3 +86,112 @@ def test_no_cut_changes_anything(parts: list[str], data: st.DataObject) -> None:
 def test_a_chain_that_was_given_nothing(shapers: list[Shaper]) -> None:
     """The end of an empty text is empty."""
     assert Chain(shapers).flush() == ""
+
+
+# --- pauses -------------------------------------------------------------------------------------------------------
+
+TAGS = ("<imsagent_",)
+
+
+@pytest.mark.parametrize(
+    ("shaper", "text", "given"),
+    [
+        (LinkShaper(), "It is 3.", "."),
+        (LinkShaper(), "It is 3", ""),
+        (LinkShaper(), "bob@example", "@example"),
+        (LinkShaper("drop"), "It is 3.", " 3."),
+        (LinkShaper("keep"), "It is 3.", ""),
+        (EmojiShaper(), "Yes (", "("),
+        (EmojiShaper(), "Yes :", ":"),
+        (EmojiShaper(), "Yes 👍", ""),
+        (ThinkShaper(), "Yes <thi", ""),
+        (ThinkShaper(inside=True), "Yes", ""),
+        (TagShaper(TAGS), "Yes <imsa", ""),
+        (TagShaper(TAGS), "Yes <imsagent_hangup reason='3.'", ""),
+        (MarkdownShaper(), "Yes **", ""),
+        (MarkdownShaper(), "Yes [the pa", ""),
+        (MarkdownShaper(), "Yes [1, 2", "[1, 2"),
+        (MarkdownShaper(), "1", "1"),
+        (MarkdownShaper(), "Yes <imsa", ""),
+        (MarkdownShaper(), "Yes [a <imsa", ""),
+        (MarkdownShaper(), "```sh\noffhook", ""),
+    ],
+)
+def test_what_a_pause_gives(shaper: Shaper, text: str, given: str) -> None:
+    """Words and dots that wait are said, and not marks or the beginnings of tags and thoughts; nothing comes twice."""
+    said = shaper.feed(text)
+    assert shaper.pause() == given
+    assert shaper.pause() == ""
+    rest = shaper.flush()
+    # What was not said stays held.
+    assert given not in rest if given else rest == _whole(shaper, text).removeprefix(said)
+
+
+def _whole(shaper: Shaper, text: str) -> str:
+    """Give what a shaper that was flushed says of a text."""
+    return "" if isinstance(shaper, ThinkShaper) and text == "Yes" else shaper.feed(text) + shaper.flush()
+
+
+def test_a_pause_goes_through_what_is_behind() -> None:
+    """What a shaper gives in a pause is shaped by those behind it."""
+    chain = Chain([Late(), Late(upper=True)])
+    assert [chain.feed("a"), chain.pause(), chain.pause(), chain.flush()] == ["", "A", "", ""]
+
+
+@pytest.mark.parametrize("names", ["think,tags", "default"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hi.<think>no 3. (no</think> you",
+        "Hi.<imsagent_transfer callee='3. 4'/> you",
+        "Hi.<imsa<think>no</think>gent_hangup/> you",
+    ],
+)
+def test_thoughts_and_tags_are_not_said_wherever_a_pause_cuts_them(names: str, text: str) -> None:
+    """A pause behind any character, and behind each, leaves reasoning and tags unsaid."""
+    for places in (*([place] for place in range(len(text) + 1)), range(len(text) + 1)):
+        chain = speech_of(names).chain(TAGS)
+        said = []
+        for place in range(len(text) + 1):
+            if place in places:
+                said.append(chain.pause())
+            said.append(chain.feed(text[place : place + 1]))
+        assert "".join([*said, chain.flush()]) == "Hi. you"
+
+
+@given(
+    st.lists(
+        st.sampled_from(["<", "think>", "</think>", "no", "imsagent_", "/>", " ", "a.", "(", "**", "'"]), max_size=20
+    ),
+    st.sets(st.integers(0, 40)),
+)
+def test_no_pause_says_a_thought_or_a_tag(parts: list[str], pauses: set[int]) -> None:
+    """However pieces and pauses come, the same is said as without pauses, and no opening of a tag."""
+    plain, paused = (speech_of("think,tags").chain(TAGS) for _ in range(2))
+    whole = "".join(run(plain, *parts))
+    said = []
+    for place, part in enumerate(parts):
+        said.append(paused.feed(part))
+        if place in pauses:
+            said.append(paused.pause())
+    assert "".join([*said, paused.flush()]) == whole
+    assert "<imsagent_" not in whole
+
+
+def test_a_pause_gives_whole_pieces_only() -> None:
+    """A sentence whose end waited for the next character is given, and words without an end are not."""
+    splitter = SentenceSplitter()
+    assert splitter.feed("It is three o'clock. ") == []
+    assert splitter.pause() == ["It is three o'clock. "]
+    assert [splitter.pause(), splitter.feed("So we"), splitter.pause(), splitter.pause()] == [[], [], [], []]
+    assert [splitter.feed(" go."), splitter.pause(), splitter.flush()] == [[], ["So we go."], []]
+
+
+@given(st.lists(st.sampled_from(["Dr", ".", " ", "So we go", "3", ",", "。", "好的", '"', "\n", "!"]), max_size=30))
+def test_pieces_put_together_are_the_text_with_pauses_too(parts: list[str]) -> None:
+    """No pause loses or doubles anything of the text, and none gives an empty piece."""
+    splitter = SentenceSplitter()
+    pieces = [piece for part in parts for piece in (*splitter.feed(part), *splitter.pause())]
+    pieces += splitter.flush()
+    assert "".join(pieces) == "".join(parts)
+    assert all(pieces)

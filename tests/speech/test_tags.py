@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from offhook.speech import tags
 from offhook.speech.tags import LIMIT, TagShaper, disarm
 
 OPENINGS = ("<imsagent_", "<no interrupting")
@@ -102,6 +103,25 @@ def test_no_more_is_held_back_than_cannot_be_told(pieces: list[str], given: list
     """Only what may still become a tag is held back, and is given by the piece that decides."""
     shaper = TagShaper(OPENINGS)
     assert [shaper.feed(piece) for piece in pieces] == given
+
+
+def test_what_is_held_is_not_looked_at_again() -> None:
+    """A row of signs costs one look for each, however many of them are held and however it is cut."""
+    looked: list[int] = []
+    patterns = tags._Patterns(OPENINGS)
+    whole = patterns.whole
+
+    class Counted:
+        def match(self, text: str, place: int, limit: int) -> re.Match[str] | None:
+            looked.append(place)
+            return whole.match(text, place, limit)
+
+    patterns.whole = Counted()  # type: ignore[assignment]  # it has what is asked of it
+    shaper = TagShaper(OPENINGS)
+    shaper._patterns = patterns
+    text = "</" * 3000
+    assert "".join(map(shaper.feed, cut(text, list(range(0, len(text), 7))))) + shaper.flush()
+    assert len(looked) < len(text)
 
 
 def test_without_openings_nothing_is_changed() -> None:

@@ -14,6 +14,9 @@ class Shaper(Protocol):
     def feed(self, text: str, /) -> str:
         """Take the next piece and give what may be spoken now, which may be nothing."""
 
+    def pause(self) -> str:
+        """Take that nothing has followed for a while and give what can be said all the same; the text may go on."""
+
     def flush(self) -> str:
         """Take the end of the text and give what was still held back."""
 
@@ -25,13 +28,14 @@ class Chain:
     ``TagShaper``, which sees the text as it goes out.
     """
 
-    __slots__ = ("_shapers", "feed")
+    __slots__ = ("_feeds", "_shapers", "feed")
 
     feed: Callable[[str], str]
     """Take the next piece and give what may be spoken now."""
 
     def __init__(self, shapers: Sequence[Shaper] = ()) -> None:
         self._shapers = tuple(shapers)
+        self._feeds = tuple(shaper.feed for shaper in self._shapers)
         # Most lines have none or one: those pay for no loop.
         match self._shapers:
             case ():
@@ -42,9 +46,23 @@ class Chain:
                 self.feed = self._through
 
     def _through(self, text: str) -> str:
-        for shaper in self._shapers:
-            text = shaper.feed(text)
+        for feed in self._feeds:
+            text = feed(text)
+            if not text:
+                break
         return text
+
+    def pause(self) -> str:
+        """Take that nothing has followed for a while and give what can be said all the same; the text may go on.
+
+        What may still be the beginning of reasoning or of a control tag is held on: it must never be said.
+        """
+        rest = ""
+        for shaper in self._shapers:
+            if rest:
+                rest = shaper.feed(rest)
+            rest += shaper.pause()
+        return rest
 
     def flush(self) -> str:
         """Take the end of the text and give what was held back, each shaper's rest led through those behind it."""

@@ -8,6 +8,7 @@ from functools import lru_cache
 # A tag ends within so many characters, counted from its "<", or is none.
 LIMIT = 400
 
+_SIGNS = re.compile("<+")
 # From behind a tag's opening to its end; quotes may hold a ">".
 _END = re.compile(r"""(?:[^>"']|"[^"]*+"|'[^']*+')*+>""")
 
@@ -21,18 +22,24 @@ class TagShaper:
     none that the removal of another tag would put together: then the ``<`` in front of the removed one is dropped too.
     """
 
-    __slots__ = ("_held", "_patterns")
+    __slots__ = ("_held", "_looked", "_patterns")
 
     def __init__(self, openings: tuple[str, ...]) -> None:
         self._patterns = _compiled(openings) if openings else None
         # The end of what came, from a "<" that may be the beginning of a tag.
         self._held = ""
+        # How far into it all is told: there stands the last "<", which alone may become something else.
+        self._looked = 0
 
     def feed(self, text: str, /) -> str:
         """Take the next piece and give what of it, and of what was held back, may go out now."""
         if (not self._held and "<" not in text) or self._patterns is None:
             return text
         return self._shape(self._held + text, self._patterns, final=False)
+
+    def pause(self) -> str:
+        """Give nothing: what is held may be the beginning of a tag still, and that is never said."""
+        return ""
 
     def flush(self) -> str:
         """Take the end of the text and give what was held back, disarmed."""
@@ -43,10 +50,12 @@ class TagShaper:
     def _shape(self, text: str, patterns: _Patterns, *, final: bool) -> str:
         given: list[str] = []
         position = 0
+        looked, self._looked = self._looked, 0
         self._held = ""
         while (start := text.find("<", position)) >= 0:
             given.append(text[position:start])
-            place, kind = patterns.look(text, start)
+            last, place, kind = patterns.look(text, start, start + looked)
+            looked = 0
             if kind == "none" or (kind == "begun" and final):
                 given.append(text[start:place])
                 position = place
@@ -65,6 +74,7 @@ class TagShaper:
                 position = place
             if kind == "begun":
                 self._held = text[start:]
+                self._looked = last - start
                 return "".join(given)
             given.append(before)
         given.append(text[position:])
@@ -79,37 +89,44 @@ def disarm(text: str, openings: tuple[str, ...]) -> str:
     return shaper.feed(text) + shaper.flush()
 
 
+def begins_tag(text: str, openings: tuple[str, ...]) -> bool:
+    """Tell whether a text begins with one of ``openings``."""
+    return _compiled(openings).whole.match(text) is not None
+
+
 class _Patterns:
     """What recognises the openings, whole and begun."""
 
-    __slots__ = ("_begun", "_whole")
+    __slots__ = ("_begun", "whole")
 
     def __init__(self, openings: tuple[str, ...]) -> None:
         marks = [_marks(opening) for opening in openings]
-        self._whole = re.compile("|".join("".join(each) for each in marks), re.IGNORECASE)
+        self.whole = re.compile("|".join("".join(each) for each in marks), re.IGNORECASE)
         # One each: in alternatives the first that fits wins, and not the one that reaches farthest.
         self._begun = [re.compile(_nested(each), re.IGNORECASE) for each in marks]
 
-    def look(self, text: str, start: int) -> tuple[int, str]:
-        """Tell what the ``<`` at ``start`` begins, and where that was decided.
+    def look(self, text: str, start: int, place: int) -> tuple[int, int, str]:
+        """Tell what the ``<`` at ``start`` begins, and where that was decided, behind the last ``<`` looked at.
 
         ``opening``: a tag, whose ``<`` stands at the place; ``none``: text, up to the place; ``begun``: the text ends
         before it can be told; ``long``: it cannot be told within the limit. Beginnings that follow each other, as in
-        ``<<imsa<imsagent_hangup/>``, have one fate, that of the last: its removal would join them to what follows.
+        ``<<imsa<imsagent_hangup/>``, have one fate, that of the last: its removal would join them to what follows. So
+        a text that comes in pieces is looked at from ``place``, the last one of the time before.
         """
         limit = start + LIMIT
-        place = start
         while True:
-            if self._whole.match(text, place, limit):
-                return place, "opening"
+            run = _SIGNS.match(text, place, limit)
+            last = place = run.end() - 1 if run else place
+            if self.whole.match(text, place, limit):
+                return last, place, "opening"
             # Each begins with "<", which stands there.
             place = max(found.end() for begun in self._begun if (found := begun.match(text, place, limit)))
             if place == limit:
-                return place, "long"
+                return last, place, "long"
             if place == len(text):
-                return place, "begun"
+                return last, place, "begun"
             if text[place] != "<":
-                return place, "none"
+                return last, place, "none"
 
 
 @lru_cache(maxsize=64)

@@ -45,6 +45,10 @@ class ThinkShaper:
             return text
         return self._shape(self._held + text)
 
+    def pause(self) -> str:
+        """Give nothing: what is held may be the beginning of a tag still, and that is never said."""
+        return ""
+
     def flush(self) -> str:
         """Take the end of the text and give what was held back, unless it is reasoning."""
         held, self._held = self._held, ""

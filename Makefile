@@ -6,7 +6,7 @@ export PYTHON
 # Extra words for pytest: make test ARGS="-k sse -x".
 ARGS ?=
 # What is formatted and checked: not what somebody tries out beside it.
-CHECKED := src tests bench scripts docs README.md CONTRIBUTING.md CHANGELOG.md
+CHECKED := src tests bench scripts docs recipes README.md CONTRIBUTING.md CHANGELOG.md
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint fix docs test-peers soak fuzz bench clean

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Make .venv-peers-*: an environment for each foreign model server that the peer tests start. Called by `make test-peers`;
-# does nothing for those that are up to date. What cannot be installed (offline, say) is named, and its tests are skipped.
+# Make .venv-peers-*: an environment for each foreign model server that the peer tests start, and one for the frameworks.
+# Called by `make test-peers`; does nothing for those that are up to date. What cannot be installed (offline, say) is
+# named, and its tests are skipped.
 #
 # .venv-peers-NAME/.offhook-peer is the receipt, as in setup.sh: removed before anything is changed and written last.
 set -eu
@@ -44,7 +45,7 @@ install() {
   return "$status"
 }
 
-for name in litellm transformers; do
+for name in litellm transformers frameworks; do
   venv=.venv-peers-$name
   list=tests/peers/requirements-$name.txt
   if [ -f "$venv/.offhook-peer" ] && [ "$(cat "$venv/.offhook-peer")" = "$(contents "$name")" ]; then continue; fi

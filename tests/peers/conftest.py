@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import platform
 import re
 import shutil
@@ -76,32 +77,38 @@ def nginx(record_property: Callable[[str, object], None]) -> str:
 
 
 @pytest.fixture(scope="session")
-def npm_openai(tmp_path_factory: pytest.TempPathFactory) -> Path | str:
-    """Give a folder in which the openai package is installed, or the reason why there is none."""
+def npm_packages(tmp_path_factory: pytest.TempPathFactory) -> Path | str:
+    """Give a folder in which the packages of package.json are installed, or the reason why there is none."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         return "optional: npm and node are not installed"
     folder = tmp_path_factory.mktemp("npm")
+    shutil.copy(HERE / "package.json", folder)
     quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
-    command = [npm, "install", *quiet, "--prefix", str(folder), "openai"]
+    command = [npm, "install", *quiet, "--prefix", str(folder)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=NPM_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return f"optional: npm did not install the openai package within {NPM_SECONDS} s"
-    return folder if done.returncode == 0 else "optional: npm could not install the openai package"
+        return f"optional: npm did not install the packages of package.json within {NPM_SECONDS} s"
+    return folder if done.returncode == 0 else "optional: npm could not install the packages of package.json"
+
+
+def npm_program(folder: Path, program: str, package: str) -> tuple[list[str | Path], str]:
+    """Give the words that run a program beside a package that it uses, and the versions of the package and Node."""
+    found = json.loads((folder / "node_modules" / package / "package.json").read_text("utf-8"))["version"]
+    node, version = installed("node", "--version")
+    return [node, Path(shutil.copy(HERE / "programs" / program, folder))], f"{found} on Node {version}"
 
 
 @pytest.fixture
-def openai_js(record_property: Callable[[str, object], None], npm_openai: Path | str) -> tuple[str, Path]:
-    """Give Node and a copy of the program that uses the openai npm package, beside the package."""
+def openai_js(record_property: Callable[[str, object], None], npm_packages: Path | str) -> list[str | Path]:
+    """Give the words that run the program that uses the openai npm package."""
     record_property("peer", "openai (npm)")
-    if isinstance(npm_openai, str):
-        pytest.skip(npm_openai)
-    package = (npm_openai / "node_modules" / "openai" / "package.json").read_text("utf-8")
-    found = re.search(r'"version":\s*"([^"]+)"', package)
-    node, node_version = installed("node", "--version")
-    record_property("version", f"{found[1] if found else 'unknown'} on Node {node_version}")
-    return node, Path(shutil.copy(HERE / "programs" / "openai.mjs", npm_openai / "openai.mjs"))
+    if isinstance(npm_packages, str):
+        pytest.skip(npm_packages)
+    command, version = npm_program(npm_packages, "openai.mjs", "openai")
+    record_property("version", version)
+    return command
 
 
 # --- the page -----------------------------------------------------------------------------------------------------

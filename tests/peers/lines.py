@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from offhook import Turn
     from offhook.testing import LiveServer
 
-FIRST = "第一句，\u2028\N{TELEPHONE RECEIVER}"
+FIRST = "第一句，\u2028\N{CJK UNIFIED IDEOGRAPH-20BB7}"
 # What of the first words is the same in every JSON text: U+2028 may be escaped.
 SEEN = "第一句"
 LAST = "and the last."

@@ -144,12 +144,12 @@ def test_java_asks_three_times(java: str) -> None:
 # --- the openai npm package ---------------------------------------------------------------------------------------
 
 
-def ask_openai(openai_js: tuple[str, Path], server: LiveServer, mode: str, key: str = "") -> list[str | Path]:
+def ask_openai(openai_js: list[str | Path], server: LiveServer, mode: str, key: str = "") -> list[str | Path]:
     """Ask with the openai package."""
     return [*openai_js, server.base_url, key or server.api_key, mode]
 
 
-def test_openai_js_streams(openai_js: tuple[str, Path]) -> None:
+def test_openai_js_streams(openai_js: list[str | Path]) -> None:
     """The openai package reads the text as it comes, then the hang-up, the finish reason and the usage."""
     gate = Gate()
     with gate.served() as server, running(ask_openai(openai_js, server, "stream")) as program:
@@ -161,7 +161,7 @@ def test_openai_js_streams(openai_js: tuple[str, Path]) -> None:
         assert result == {"text": WHOLE, "calls": calls, "finish_reason": "tool_calls", "usage": True}
 
 
-def test_openai_js_reads_a_completion(openai_js: tuple[str, Path]) -> None:
+def test_openai_js_reads_a_completion(openai_js: list[str | Path]) -> None:
     """The openai package reads a reply that is not streamed."""
     gate = Gate()
     gate.open()
@@ -170,21 +170,21 @@ def test_openai_js_reads_a_completion(openai_js: tuple[str, Path]) -> None:
         assert json.loads(program.end()) == {"text": WHOLE, "calls": calls, "finish_reason": "tool_calls"}
 
 
-def test_openai_js_aborts(openai_js: tuple[str, Path]) -> None:
+def test_openai_js_aborts(openai_js: list[str | Path]) -> None:
     """Aborting a stream of the openai package ends the agent."""
     with Gate().served() as server, running(ask_openai(openai_js, server, "abort")) as program:
         program.end()
         assert_cancelled(server)
 
 
-def test_openai_js_knows_the_error(openai_js: tuple[str, Path]) -> None:
+def test_openai_js_knows_the_error(openai_js: list[str | Path]) -> None:
     """A wrong key is an AuthenticationError to the openai package."""
     with Gate().served() as server, running(ask_openai(openai_js, server, "stream", key="wrong")) as program:
         error = json.loads(program.end())
         assert error == {"error": "AuthenticationError", "status": 401, "code": "invalid_api_key"}
 
 
-def test_openai_js_lists_models(openai_js: tuple[str, Path]) -> None:
+def test_openai_js_lists_models(openai_js: list[str | Path]) -> None:
     """The openai package lists the models of the server."""
     with Gate().served(model_id=["abc"]) as server, running(ask_openai(openai_js, server, "models")) as program:
         assert json.loads(program.end()) == {"models": ["abc"]}

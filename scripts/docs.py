@@ -10,7 +10,7 @@ import re
 import sys
 import typing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 import typer.main
@@ -18,10 +18,16 @@ from typer.testing import CliRunner
 
 from offhook.cli.main import app
 from offhook.config import PREFIX, Settings
+from offhook.dialects.base import Delivery, Options
+from offhook.dialects.choose import DIALECTS
+from offhook.dialects.offers import HANGUPS, TRANSFERS
+from offhook.events import CommandName
 from offhook.testing.faults import DESCRIPTIONS, PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from offhook.dialects.base import Dialect
 
 REPO = Path(__file__).resolve().parent.parent
 DOCS = REPO / "docs"
@@ -38,6 +44,10 @@ _DEFAULTS = {
     "filler_phrases": "ours, in Chinese and English",
     "apology_phrases": "ours, in Chinese and English",
 }
+
+
+# What tells whether a dialect takes a command: nothing, words before it, a function that the request offers for it.
+_DELIVERIES = (Delivery(), Delivery(begun=True), Delivery(offered=frozenset({*HANGUPS, *TRANSFERS})))
 
 
 def settings_table() -> str:
@@ -93,6 +103,31 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 def _meaning(annotation: Any) -> str:
     metas = (meta for meta in typing.get_args(annotation)[1:] if isinstance(meta, msgspec.Meta))
     return next(meta.description for meta in metas if meta.description).replace("|", "\\|")
+
+
+def orders() -> str:
+    """Give a table row for each dialect: which commands it takes, and when."""
+    names = get_args(CommandName)
+    rows = [
+        (f"`{dialect.name}`", *(_taken(dialect, name) for name in names))
+        for dialect in sorted(DIALECTS.values(), key=lambda one: one.name)
+    ]
+    return _rows(("dialect", *(f"`{name}`" for name in names)), rows)
+
+
+def _taken(dialect: Dialect, name: CommandName) -> str:
+    """Tell when a dialect takes a command, and whether the platform says its words by itself."""
+    taken = [dialect.refuses(name, one) is None for one in _DELIVERIES]
+    match taken:
+        case [True, True, _]:
+            says = "yes"
+        case [True, False, _]:
+            says = "before the first word"
+        case [False, _, True]:
+            says = "where offered"
+        case _:
+            return "no"
+    return f"{says}; says its words" if name in dialect.speaks(Options()) else says
 
 
 def faults() -> str:
@@ -153,6 +188,7 @@ def _rows(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "settings.md": {"settings": settings_table},
     "cli.md": {"commands": commands},
+    "agents.md": {"orders": orders},
     "faults.md": {
         "faults": faults,
         "phases": phases,

@@ -11,7 +11,9 @@ from typing_extensions import override
 REPO = Path(__file__).resolve().parent.parent
 README = REPO / "README.md"
 DOCS = REPO / "docs"
-DOCUMENTS = (README, *sorted(DOCS.glob("*.md")))
+# One page for each platform; the page on dialects links to them.
+PLATFORMS = DOCS / "platforms"
+DOCUMENTS = (README, *sorted(DOCS.rglob("*.md")))
 
 _FENCE = re.compile(r"^```(\S*)(?: title=\"(.*)\")?$")
 _LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
@@ -67,11 +69,12 @@ def prose(path: Path) -> list[str]:
 
 def rows(path: Path) -> list[list[str]]:
     """Give the cells of every table row of a document, heads included."""
-    return [
-        [cell.strip() for cell in _CELL.split(line)[1:-1]]
-        for line in prose(path)
-        if line.startswith("|") and not re.fullmatch(r"[| -]*", line)
-    ]
+    return [cells(line) for line in prose(path) if line.startswith("|") and not re.fullmatch(r"[| -]*", line)]
+
+
+def cells(line: str) -> list[str]:
+    """Give the cells of a table row."""
+    return [cell.strip() for cell in _CELL.split(line)[1:-1]]
 
 
 def named_in_rows(path: Path) -> set[str]:

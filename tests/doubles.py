@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from offhook.agents.function import FunctionAgent
 from offhook.coord.memory import MemoryCoordinator
 from offhook.events import CallContext, Finish, Text, Turn
+from offhook.speech.rules import speech_of
 from offhook.testing import JumpClock
 from offhook.turns.calls import Calls
 from offhook.turns.engine import Engine
 from offhook.turns.live import Opening
 from offhook.turns.reply import Reply
-from offhook.turns.sound import SoundRules
+from offhook.turns.sound import Manner, SoundRules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -117,6 +118,10 @@ class Ended:
         self.turns.append(details)
 
 
+# Ordinary words go through it as they were written, piece by piece.
+AS_WRITTEN = speech_of("think,tags")
+
+
 class Stage:
     """An engine on a jumping clock, with one hook, that begins turns with a listener each."""
 
@@ -140,7 +145,8 @@ class Stage:
         def make(cancelled: Cancellation, history: tuple[Message, ...], state: dict[str, Any], **more: Any) -> Turn:
             return Turn(text=text, cancelled=cancelled, history=history, state=state)
 
-        opening = Opening(make, request_id="req_1", received=self.clock.monotonic(), call=CallContext())
+        manner = Manner(speech=AS_WRITTEN)
+        opening = Opening(make, request_id="req_1", received=self.clock.monotonic(), call=CallContext(), manner=manner)
         return await self.engine.begin(opening, agent, reader), reader
 
     async def over(self, live: LiveTurn) -> None:

@@ -21,6 +21,7 @@ PURE = (
     "wire/",
     "speech/",
     "dialects/",
+    "webhooks/",
     "upstream/translate.py",
     "upstream/health.py",
     "tools/schema.py",
@@ -33,6 +34,8 @@ PURE = (
     "server/quota.py",
     "tools/docstring.py",
     "node/speaker.py",
+    "node/hearing.py",
+    "node/platforms/",
     "loadgen/plan.py",
     "loadgen/report.py",
 )

@@ -43,6 +43,8 @@ class Transcript:
     finish_reason: str | None = None
     usage: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    # The chunks of a platform's own, whole.
+    own: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -120,6 +122,9 @@ class _Stream:
             assert self.said.finish_reason is None, "an error after the finish chunk"
             self.said.error = check_error(data)
             return
+        if chunk.get("type") == "meta.info" or chunk.get("object") == "chat.completion.custom_metadata":
+            self._platforms_own(chunk)
+            return
         _only(chunk, CHUNK_FIELDS, "the chunk")
         assert isinstance(chunk.get("choices"), list), f"choices are {chunk.get('choices')!r}"
         assert len(chunk["choices"]) <= 1, "more than one choice"
@@ -139,6 +144,17 @@ class _Stream:
         else:
             assert self.said.error is None, f"the stream ended with an error: {self.said.error}"
             assert self._done, "the stream ended without [DONE]"
+
+    def _platforms_own(self, chunk: dict[str, Any]) -> None:
+        """TRTC's chunk for the app stands anywhere, without choices; Agora's is the very first, with none in them."""
+        head = self._head or (self.said.own or [chunk])[0]
+        assert all(chunk[name] == head[name] for name in ("id", "created", "model")), "another head than the stream's"
+        if chunk.get("type") == "meta.info":
+            _exactly(chunk, {"id", "created", "model", "type", "metainfo"}, "the chunk for the app")
+        else:
+            _exactly(chunk, {"id", "object", "created", "model", "choices", "metadata"}, "the metadata chunk")
+            assert self._head is None and not self.said.own and chunk["choices"] == [], "the metadata come late"
+        self.said.own.append(chunk)
 
     def _same_head(self, chunk: dict[str, Any]) -> None:
         head: dict[str, Any] = {name: chunk[name] for name in ("id", "object", "created", "model") if name in chunk}

@@ -79,7 +79,7 @@ class Table:
             received=self.clock.monotonic(),
             call=context,
             window=messages,
-            asked=None if call is None else asked_of(messages, model=model, turn_id=id, stream=stream),
+            asked=None if call is None else asked_of(messages, model=model, turn_id=id, stream=stream, ordered=True),
             grace=grace,
         )
         return await self.engine.begin(opening, agent, reader)

@@ -32,7 +32,7 @@ from offhook.testing import live_server, scripted_upstream
 from offhook.upstream.translate import PASSED_ON
 from scripts import docs as generated
 from tests import documents, oracle
-from tests.documents import DOCS, DOCUMENTS, README, REPO, Block
+from tests.documents import DOCS, DOCUMENTS, PLATFORMS, README, REPO, Block
 from tests.terminal import Terminal, has_curl
 
 if TYPE_CHECKING:
@@ -184,17 +184,22 @@ def test_every_error_is_in_the_table() -> None:
 
 FAULTY = ["fault_upstream", "fault_proxy"]
 
+ORDERS = ("hangup(text)", "transfer(number, text, failed=)", "protect()", "say_to_app({...})", "can(name)")
+
 LISTED = [
     ("settings.md", FIELDS),
     ("settings.md", Options.__struct_fields__),
     ("dialects.md", DIALECTS),
-    ("agents.md", (*(name.lstrip("_") for name in events.Turn.__slots__), "hangup()", "transfer(number)")),
+    ("agents.md", ({name.lstrip("_") for name in events.Turn.__slots__} - {"refuses"} | {*ORDERS})),
     ("agents.md", events.CallContext.__struct_fields__),
     ("agents.md", events.Message.__struct_fields__),
     ("agents.md", [kind.__name__ for kind in get_args(events.Event)]),
     ("agents.md", AgentSpec.__struct_fields__),
     ("dialects.md", Options.__struct_fields__),
     ("dialects.md", set(Dialect.__struct_fields__) - {"name", "marks", "read", "write"}),
+    ("agents.md", events.Command.__struct_fields__),
+    ("agents.md", get_args(events.CommandName)),
+    ("agents.md", [name for name in events.OpenCall.__slots__ if not name.startswith("_")]),
     ("agents.md", [f"{{{{{name}}}}}" for name in NAMES]),
     ("node.md", AnswerRecord.__struct_fields__),
 ]
@@ -323,9 +328,21 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_the_map_has_every_document() -> None:
-    """The index links to each document, and to the threat model."""
-    there = {path.name for path in DOCS.glob("*.md")} - {"index.md"}
-    assert set(documents.links(DOCS / "index.md")) == there | {"../SECURITY.md"}
+    """The index links to each document, to the threat model and to the recipes."""
+    there = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")} - {"index.md"}
+    assert set(documents.links(DOCS / "index.md")) == there | {"../SECURITY.md", "../recipes/README.md"}
+
+
+def test_every_platform_has_its_page() -> None:
+    """The page on dialects links to each platform's, in the row of its dialect, and each begins with that dialect."""
+    rows = {row[0].strip("`"): row[1] for row in documents.rows(DOCS / "dialects.md") if row[0].strip("`") in DIALECTS}
+    linked = {name: re.findall(r"\(platforms/([a-z-]+)\.md\)", cell) for name, cell in rows.items() if name != "plain"}
+    assert {name for name, pages in linked.items() if len(pages) != 1} == set()
+    assert {page for pages in linked.values() for page in pages} == {path.stem for path in PLATFORMS.glob("*.md")}
+    for name, (page,) in linked.items():
+        text = (PLATFORMS / f"{page}.md").read_text("utf-8")
+        assert f"ialect `{name}`" in text.split("\n\n")[1]
+        assert {"Commands", "Sources"} - set(documents.headings(PLATFORMS / f"{page}.md")) == set()
 
 
 def test_the_readme_begins_with_code() -> None:

@@ -27,14 +27,17 @@ _PREFIXED = {
     "filler": "mode",
     "apology": "",
     "closing": "",
+    "speech": "chain",
     "failover": "",
     "limits": "",
     "log": "",
 }
 # Only in the file: tables have no form as a flag.
-TABLES = frozenset({"agents", "dialect", "upstream_table", "filler_phrases", "apology_phrases", "closing_phrases"})
+TABLES = frozenset(
+    {"agents", "dialect", "upstream_table", "filler_phrases", "apology_phrases", "closing_phrases", "webhooks"}
+)
 _LISTS = frozenset({"api_key", "model_id", "forwarded_allow_ips", "upstreams", "tools"})
-SECRETS = frozenset({"api_key", "upstream_key", "key", "headers"})
+SECRETS = frozenset({"api_key", "upstream_key", "key", "headers", "token", "secret", "auth_token"})
 
 
 class Loaded(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ An agent is given a ``Turn`` and gives events: ``Text``, ``ToolCall``, ``Command
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
@@ -48,11 +48,28 @@ class Aside(msgspec.Struct, frozen=True, gc=False, tag="aside"):
     why: Literal["filler", "apology", "closing"]
 
 
-class Command(msgspec.Struct, frozen=True, tag="command"):
-    """An order to the platform; the dialect writes it in the platform's own way. ``to`` is a transfer's number."""
+CommandName: TypeAlias = Literal["hangup", "transfer", "protect", "say_to_app"]
 
-    name: Literal["hangup", "transfer"]
+
+class Command(msgspec.Struct, frozen=True, tag="command"):
+    """An order to the platform; the dialect writes it in the platform's own way.
+
+    ``hangup`` ends the telephone call and ``transfer`` connects the caller to the number ``to``, both once what was
+    said is spoken; ``protect`` keeps the caller from interrupting this reply, ``say_to_app`` sends ``data`` to the
+    app at the other end. ``text`` is said to the caller before a hangup or a transfer, ``failed`` when the transfer
+    fails, where the platform can do that.
+    """
+
+    name: CommandName
     to: str = ""
+    text: str = ""
+    failed: str = ""
+    data: Mapping[str, Any] = {}
+
+    @property
+    def ends(self) -> bool:
+        """Tell whether the platform takes the call out of the agent's hands by it."""
+        return self.name in ("hangup", "transfer")
 
 
 class Usage(msgspec.Struct, frozen=True, tag="usage"):
@@ -155,7 +172,8 @@ class CallContext(msgspec.Struct, frozen=True, gc=False):
     """Who is on the line. Every field is None where the platform did not say.
 
     ``user_data`` is the parsed ``user_data_raw`` when that is a JSON text, otherwise the same string.
-    ``query`` holds the parameters of the request's URL without the key.
+    ``query`` holds the parameters of the request's URL without the key, ``headers`` those in which the platform says
+    more, by their names in lower case.
     """
 
     id: str | None = None
@@ -166,6 +184,7 @@ class CallContext(msgspec.Struct, frozen=True, gc=False):
     user_data_raw: str | None = None
     platform: str = "plain"
     query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
 
 
 class Params(msgspec.Struct, frozen=True):
@@ -197,15 +216,26 @@ class OpenCall:
     """A call as ``on_call_start`` and ``on_call_end`` are given it.
 
     ``state`` is what the call's turns see as ``turn.state``. ``ended_by`` is None at the start, then ``command``,
-    ``idle`` or ``callback``.
+    ``idle``, ``callback`` or ``disconnect``. ``hung_up_by`` (``agent``, ``caller`` or ``system``) and ``duration``, in
+    seconds, are what the platform reported of the end by then, None where it did not.
     """
 
-    __slots__ = ("context", "ended_by", "state")
+    __slots__ = ("context", "duration", "ended_by", "hung_up_by", "state")
 
-    def __init__(self, context: CallContext, state: dict[str, Any], ended_by: str | None = None) -> None:
+    def __init__(
+        self,
+        context: CallContext,
+        state: dict[str, Any],
+        ended_by: str | None = None,
+        *,
+        hung_up_by: str | None = None,
+        duration: float | None = None,
+    ) -> None:
         self.context = context
         self.state = state
         self.ended_by = ended_by
+        self.hung_up_by = hung_up_by
+        self.duration = duration
 
     @property
     def id(self) -> str | None:
@@ -235,6 +265,7 @@ class Turn:
 
     __slots__ = (
         "_language",
+        "_refuses",
         "_state",
         "body",
         "call",
@@ -275,6 +306,7 @@ class Turn:
         key: str = "",
         language: str = "en",
         speculative: bool = False,
+        refuses: Callable[[CommandName], str | None] = lambda name: None,
     ) -> None:
         self.text = text
         self.cancelled = cancelled
@@ -294,6 +326,7 @@ class Turn:
         self.key = key
         self.speculative = speculative
         self._language = language
+        self._refuses = refuses
 
     @property
     def language(self) -> str:
@@ -312,13 +345,28 @@ class Turn:
         self._state.clear()
         self._state.update(kept)
 
-    def hangup(self) -> Command:
-        """Give the event that ends the telephone call once what was said so far has been spoken."""
-        return Command("hangup")
+    def hangup(self, text: str = "") -> Command:
+        """Give the event that ends the telephone call once what was said so far, and ``text``, has been spoken."""
+        return Command("hangup", text=text)
 
-    def transfer(self, number: str) -> Command:
-        """Give the event that connects the caller to ``number`` once what was said so far has been spoken."""
-        return Command("transfer", to=number)
+    def transfer(self, number: str, text: str = "", *, failed: str = "") -> Command:
+        """Give the event that connects the caller to ``number`` once what was said so far, and ``text``, is spoken.
+
+        ``failed`` is said when that fails, where the platform can do so.
+        """
+        return Command("transfer", to=number, text=text, failed=failed)
+
+    def protect(self) -> Command:
+        """Give the event that keeps the caller from interrupting this reply; it stands before the first word."""
+        return Command("protect")
+
+    def say_to_app(self, data: Mapping[str, Any]) -> Command:
+        """Give the event that sends ``data``, of what JSON can hold, to the app at the other end; nobody hears it."""
+        return Command("say_to_app", data=data)
+
+    def can(self, name: CommandName) -> bool:
+        """Tell whether this platform takes the command; one that it does not take is left out, with a warning."""
+        return self._refuses(name) is None
 
     @override
     def __repr__(self) -> str:

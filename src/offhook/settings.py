@@ -26,6 +26,19 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     tools: list[str] | None = None
 
 
+class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of ``[webhooks]``: what shows that a webhook came from its platform, and whose calls it tells of.
+
+    ``token`` is for alibaba_ims, ``secret`` for vapi, ``api_key`` for retell. ``tenant`` is the name of the keys that
+    the platform's LLM requests come with; "" for the keys of the settings, None for whosever the call is.
+    """
+
+    token: str | None = None
+    secret: str | None = None
+    api_key: str | None = None
+    tenant: str | None = None
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting of ``offhook serve``; the description of each is its help text."""
 
@@ -129,6 +142,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "offhook.toml. None: the reply ends with an error."
         ),
     ] = {}
+    speech: Annotated[
+        str,
+        Meta(
+            description="What is done to the text before it is spoken: 'default', 'none', or names such as "
+            "'think,markdown' or 'default,numbers,-emoji'."
+        ),
+    ] = "default"
+    speech_links: Annotated[
+        Literal["read", "drop", "keep"],
+        Meta(description="How URLs and e-mail addresses are spoken: as people read them, not at all, or as written."),
+    ] = "read"
     failover_first_useful: Annotated[
         float,
         Meta(gt=0, description="Seconds to the first useful word of a model service; then the next one is asked."),
@@ -257,4 +281,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = []
     dialect: Annotated[
         dict[str, dict[str, Any]], Meta(description="Settings of one dialect each: [dialect.NAME] in offhook.toml.")
+    ] = {}
+    webhooks: Annotated[
+        dict[str, WebhookSpec],
+        Meta(description="Platforms whose status webhooks are taken: [webhooks.NAME] in offhook.toml."),
     ] = {}

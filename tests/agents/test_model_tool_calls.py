@@ -95,12 +95,12 @@ def test_what_fails_is_told_to_the_model_alone(
     """The caller hears what the model makes of it, and the log has no word of what was given or said."""
     with (
         caplog.at_level(logging.DEBUG, "offhook"),
-        tooled(by_round(asks(asked), says("Sorry.")), status, fails, leaves) as (server, upstream),
+        tooled(by_round(asks(asked), says("Sorry")), status, fails, leaves) as (server, upstream),
     ):
         reply = request(server.base_url, chat_body(ORDER))
         [details] = server.wait_for_turns(1)
     assert json.loads(results(upstream.requests[1])[0])["error"].startswith(told)
-    assert b"Sorry." in reply.body and b"4711" not in reply.body
+    assert b'"Sorry"' in reply.body and b"4711" not in reply.body
     assert [run.outcome for run in details.tools] == [outcome]
     log = caplog.text
     assert f"tool name={asked.name} outcome={outcome}" in log

@@ -139,7 +139,7 @@ def test_several_are_run_at_once_each_with_its_limit() -> None:
         await gates["slow"].passed()
         return "late"
 
-    plan = by_round(asks(call("wait", name="a"), call("slow"), call("wait", name="b")), says("Well."))
+    plan = by_round(asks(call("wait", name="a"), call("slow"), call("wait", name="b")), says("Well"))
     with tooled(plan, wait, slow, clock=clock) as (server, upstream), Wire(server.base_url) as wire:
         wire.ask(chat_body())
         for gate in gates.values():
@@ -149,7 +149,7 @@ def test_several_are_run_at_once_each_with_its_limit() -> None:
         for name in "ab":
             gates[name].wait_gone_on()
         clock.advance(3)
-        wire.read_until(b"Well.")
+        wire.read_until(b'"Well"')
         [details] = server.wait_for_turns(1)
     a, late, b = results(upstream.requests[1])
     assert (a, b) == ("a is done", "b is done")
@@ -170,10 +170,10 @@ def test_words_before_a_call_stay_said_and_the_model_knows_them() -> None:
     plan = by_round(asks(call("look"), text="One moment."), says("It is 3."))
     with tooled(plan, look) as (server, upstream), Wire(server.base_url) as wire:
         wire.ask(chat_body())
-        wire.read_until(b"One moment.")
+        wire.read_until(b"One moment")
         gate.wait()
         gate.open()
-        wire.read_until(b" It is 3.")
+        wire.read_until(b" It is 3")
     assert upstream.requests[1].body["messages"][-2]["content"] == "One moment."
 
 

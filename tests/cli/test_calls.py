@@ -103,7 +103,7 @@ def test_the_list_as_json(data: Path) -> None:
     assert datetime.fromisoformat(times["begun_at"]).timestamp() == one.begun_at
     assert found == {
         **{"id": ID, "platform": "alibaba_ims", "named": True, "room": "r", "caller": "***0001", "callee": "***0002"},
-        **{"ended_by": "command", "length": 42.5, "turns": 1, "failed": 0},
+        **{"ended_by": "command", "length": 42.5, "turns": 1, "failed": 0, "hung_up_by": None, "duration": None},
     }
 
 
@@ -282,7 +282,7 @@ def test_a_call_as_json_is_all_that_is_kept(data: Path) -> None:
     """--json has every field of call and turn, digests in hexadecimal, the agent's state as an object."""
     one = keep(data, call(data, ID, state='{"n":1}'), FULL)
     found = json.loads(said("calls", "show", ID, "--json"))
-    assert found.keys() == {"call", "turns"}
+    assert found.keys() == {"call", "turns", "spoken"}
     assert found["call"].keys() == {*CallRecord.__struct_fields__, "length"}
     assert (found["call"]["state"], found["call"]["caller_mark"]) == ({"n": 1}, one.caller_mark)
     (turn,) = found["turns"]

@@ -113,6 +113,9 @@ upstream_key = "sesame-4"
 
 [dialect.alibaba_ims]
 hangup_function = "end_call"
+
+[dialect.conversation_relay]
+auth_token = "sesame-6"
 """
 
 
@@ -129,6 +132,7 @@ def test_no_secret_is_shown(folder: Path) -> None:
         ["agents.model.upstream", "https://127.0.0.1/v1?API-Key=***&a=b", "offhook.toml"],
         ["agents.model.upstream_key", "***", "offhook.toml"],
         ["dialect.alibaba_ims.hangup_function", "end_call", "offhook.toml"],
+        ["dialect.conversation_relay.auth_token", "***", "offhook.toml"],
     ]
     assert "sesame" not in str(found) + str(rows)
 
@@ -227,9 +231,9 @@ WRONG = [
         "[dialect.alibaba_ims]\nhangup-funktion = 'x'",
         "[dialect.alibaba_ims]: there is no setting 'hangup-funktion'; did you mean 'hangup_function'?",
     ),
-    ("[dialect.alibaba]\ncall_id = 'x'", "There is no dialect 'alibaba'; there are: auto, alibaba_ims, plain."),
+    ("[dialect.alibaba]\ncall_id = 'x'", "There is no dialect 'alibaba'; there are: auto, trtc, "),
     ("[dialect.plain]\ncall_id = 'x'", "call_id = 'x' names no source; "),
-    ("platform = 'vapi'", "There is no dialect 'vapi'; "),
+    ("platform = 'twilio'", "There is no dialect 'twilio'; "),
     ("port = 'x'", "port = 'x' (offhook.toml): expected `int`, got `str`."),
     ("agents = 3", "agents (offhook.toml): expected `object`, got `int`."),
     ("[agents]\na = 3", "agents[...] (offhook.toml): expected `str | object`, got `int`."),

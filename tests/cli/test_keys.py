@@ -69,11 +69,12 @@ def test_a_key_is_made_as_it_was_asked_for(data: Path) -> None:
     no_limits = {"calls": None, "turns_per_minute": None, "tokens_per_minute": None}
     assert plain == {
         **{"id": plain["id"], "name": "plain", "state": "good", "scopes": ["chat", "models", "calls"]},
-        **{"expires_at": None, "revoked_at": None, "limits": no_limits},
+        **{"expires_at": None, "revoked_at": None, "limits": no_limits, "speech": None},
     }
     scopes = ("--scope", "metrics", "--scope", "models", "--scope", "metrics")
     limits = ("--max-calls", "20", "--turns-per-minute", "300", "--tokens-per-minute", "5000")
-    full = made("full", *scopes, *limits, "--expires", "90d")
+    full = made("full", *scopes, *limits, "--expires", "90d", "--speech", "think,tags")
+    assert full["speech"] == "think,tags"
     assert full["scopes"] == ["models", "metrics"]
     assert full["limits"] == {"calls": 20, "turns_per_minute": 300, "tokens_per_minute": 5000}
     assert abs(datetime.fromisoformat(full["expires_at"]).timestamp() - now - 90 * DAY) < 60

@@ -277,7 +277,7 @@ def test_a_signal_ends_it_well_and_leaves_nothing(folder: Path, number: signal.S
             idle.ask(None, method="GET", path="/healthz")
             assert check_http(idle.read_response()).status == 200
             live.ask(chat_body("hang"), {"api-key": "k"})
-            live.read_until(b"One.")
+            live.read_until(b"One")
             assert server.stop(number) == 0
             body = check_http(live.read_response()).body
         said = check_stream(body, usage_asked=False, error_expected=True)

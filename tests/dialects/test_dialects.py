@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,81 +11,91 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from offhook.dialects.base import Arrival, Dialect, Options, Reading
-from offhook.dialects.choose import DIALECTS, HEADER, choose, named
+from offhook.dialects.base import Arrival, Delivery, Dialect, Extra, Options, Reading
+from offhook.dialects.choose import DIALECTS, HEADER, choose, fixed, named
+from offhook.dialects.kind import kind_of
+from offhook.dialects.sources import apply
 from offhook.errors import BadField, BadJson, SetupError
-from offhook.events import Command, Event, Finish, Text, ToolCall, Usage
-from offhook.wire.chat import CallDelta, decode_request
+from offhook.events import Command, CommandName, Event, Finish, Text, ToolCall, Usage
+from offhook.speech.tags import disarm
+from offhook.wire.chat import CallDelta, ChunkWriter, decode_request, encode_completion
+from tests.dialects.arrivals import JSON, USER, arrival, header_values, objects
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
+
+    from offhook.dialects.base import Piece
 
 MARK = "<ims_agent_interrupted>"
-USER: dict[str, Any] = {"role": "user", "content": "x"}
 ALIBABA = DIALECTS["alibaba_ims"]
 PLAIN = DIALECTS["plain"]
 
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
 
 
-def arrival(
-    fields: Mapping[str, Any] | None = None,
-    *,
-    query: Mapping[str, str] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Arrival:
-    body = {"messages": [USER], "model": "abc", "stream": True, **(fields or {})}
-    raw = json.dumps(body, ensure_ascii=False).encode()
-    return Arrival(request=decode_request(raw), headers=headers or {}, query=query or {})
-
-
-def extended(**extend: Any) -> Reading:
-    return ALIBABA.read(arrival({"extendData": extend}))
-
-
-def said(*messages: dict[str, Any]) -> list[tuple[str, str, bool]]:
-    history = ALIBABA.read(arrival({"messages": messages, "extendData": {}})).history
-    return [(message.role, message.text, message.interrupted) for message in history]
-
-
 # --- every dialect ------------------------------------------------------------------------------------------------
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
-    max_leaves=12,
-)
-NAMES = ("instanceId", "channelId", "sentenceId", "callerNumber", "calleeNumber", "userData")
-EXTEND = JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, JSON)) | JSON.map(json.dumps)
+EXTEND = objects("instanceId", "channelId", "sentenceId", "callerNumber", "calleeNumber", "userData")
 CONTENT = st.none() | st.text() | st.lists(JSON, max_size=3) | st.just("a" + MARK + "b")
 MESSAGE = st.fixed_dictionaries(
     {"role": st.sampled_from(["user", "assistant", "plugin"]) | st.text()},
-    optional={"content": CONTENT, "tool_calls": JSON, "name": JSON},
+    optional={
+        "content": CONTENT,
+        "tool_calls": JSON,
+        "name": JSON,
+        "metadata": objects("source", "interrupted", "original", "user"),
+        "turn_id": JSON,
+    },
+)
+# Every field that some platform has, with anything in it.
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "extendData": EXTEND,
+        **dict.fromkeys(("turn_id", "timestamp", "interruptable", "maxTokens", "round_id", "RoundId", "user"), JSON),
+        **dict.fromkeys(("Custom", "custom", "MetaInfo", "meta_info", "metadata", "elevenlabs_extra_body"), JSON),
+        "context": objects("presence"),
+        "call": objects("id", "customer", "phoneNumber"),
+        "customer": objects("number"),
+        "phoneNumber": objects("number"),
+    },
+)
+HEADERS = header_values(
+    *("x-task-id", "x-request-id", "x-rquest-id", "x-room-id", "x-user-id", "x-sdk-app-id", "x-invoke-llm"),
+    *("x-call-id", "x-turn-id", "x-caller", "x-user-data", "x-livekit-room-id", "user-agent"),
 )
 QUERY = st.dictionaries(st.sampled_from(["task_id", "room_id", "api-key", "Api_Key", "k1"]) | st.text(), st.text())
 
 
 @every_dialect
-@given(messages=st.lists(MESSAGE, min_size=1, max_size=4), extend=EXTEND, query=QUERY)
-@example(messages=[USER], extend={"sentenceId": 1e300}, query={})
-@example(messages=[USER], extend={"sentenceId": 10**400, "instanceId": -0.0}, query={})
-@example(messages=[USER], extend={"instanceId": "", "userData": ""}, query={"task_id": "", "room_id": ""})
+@given(messages=st.lists(MESSAGE, min_size=1, max_size=4), fields=FIELDS, headers=HEADERS, query=QUERY)
+@example(messages=[USER], fields={"extendData": {"sentenceId": 1e300}}, headers={}, query={})
+@example(messages=[USER], fields={"extendData": {"sentenceId": 10**400, "instanceId": -0.0}}, headers={}, query={})
+@example(messages=[USER], fields={"extendData": {"instanceId": ""}}, headers={}, query={"task_id": ""})
+@example(messages=[USER], fields={"round_id": 1e300, "maxTokens": 1e300, "turn_id": -0.0}, headers={}, query={})
 def test_any_body_is_read(
-    dialect: Dialect, messages: list[dict[str, Any]], extend: object, query: dict[str, str]
+    dialect: Dialect,
+    messages: list[dict[str, Any]],
+    fields: dict[str, Any],
+    headers: dict[str, str],
+    query: dict[str, str],
 ) -> None:
     """Whatever JSON a platform sends is read, every message is kept, and a field is a text or None."""
-    fields = {"messages": messages, "extendData": extend}
     try:
-        came = arrival(fields, query=query)
+        came = arrival({**fields, "messages": messages}, headers=headers, query=query)
     except (BadJson, BadField):  # An integer too large for the JSON reader never gets here.
         return
     assert isinstance(dialect.marks(came), bool)
-    reading = dialect.read(came)
+    reading = apply(Options(), came, dialect.read(came))
     assert reading.call.platform == dialect.name
     assert [message.role for message in reading.history] == [message["role"] for message in messages]
     for text in (reading.turn_id, reading.call.id, reading.call.room, reading.call.caller, reading.call.callee):
         assert text is None or (isinstance(text, str) and text)
+    assert reading.call.user_data_raw is None or isinstance(reading.call.user_data_raw, str)
+    assert reading.max_tokens is None or reading.max_tokens > 0
+    assert isinstance(kind_of(reading.history, reading.kind)[1], str)
     assert not {"api-key", "api_key"} & {name.lower() for name in reading.call.query}
+    assert choose(came, None).read(came).history
 
 
 @every_dialect
@@ -139,207 +150,163 @@ EVENTS: list[Event] = [
     Text(""),
     ToolCall("look", '{"a":1}', "c1"),
     ToolCall("look", ""),
-    Command("hangup"),
+    Command("hangup", text="Goodbye."),
+    Command("transfer", to="+49301234", text="One moment.", failed="Nobody is there."),
+    Command("transfer", to="nobody!"),
+    Command("protect"),
+    Command("say_to_app", data={"a": [1, None, "\u2028"]}),
     Usage(1, 2),
     Finish(),
     Finish("failed", ValueError("x")),
 ]
+# Those behind the other door have no place in their frames for the call of a function, and one reads none.
+SOCKETS = {"retell", "conversation_relay"}
+WITHOUT_CALLS = {*SOCKETS, "volcengine"}
+NAMES: tuple[CommandName, ...] = ("hangup", "transfer", "protect", "say_to_app")
+
+
+def deliveries() -> Iterator[Delivery]:
+    """Give replies at their beginning and later, to requests with tools and without, under both kinds of hang-up."""
+    for begun in (False, True):
+        for offered in (frozenset[str](), frozenset({"look"}), frozenset({"hangup", "transfer", "look"})):
+            yield Delivery(Options(), offered, begun)
+            yield Delivery(Options(hangup_as="tag", hangup_function="bye", transfer_caller="1"), offered, begun)
+
+
+def written(dialect: Dialect, event: Event, delivery: Delivery) -> tuple[Piece, ...]:
+    """Give what goes out for an event: nothing for a command that is refused."""
+    if isinstance(event, Command) and dialect.refuses(event.name, delivery) is not None:
+        return ()
+    return dialect.write(event, delivery)
+
+
+def check(pieces: tuple[Piece, ...]) -> None:
+    """Assert that the pieces are words, whole calls and chunks that can be encoded, and none of them empty."""
+    writer = ChunkWriter(id="c", created=0, model="m")
+    for piece in pieces:
+        if isinstance(piece, str):
+            assert piece and writer.text(piece)
+        elif isinstance(piece, Extra):
+            assert json.loads(writer.extra(piece.chunk)[6:]).keys() > {"id", "created", "model"}
+        else:
+            assert piece.name and writer.call(piece)
+            assert isinstance(json.loads(piece.arguments), dict)
 
 
 @every_dialect
-@pytest.mark.parametrize("event", EVENTS, ids=str)
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_every_event_is_written_as_text_or_whole_calls(dialect: Dialect, event: Event) -> None:
-    """A dialect writes an event as words and whole tool calls, and never as empty ones."""
-    for piece in dialect.write(event, Options()):
-        if isinstance(piece, str):
-            assert piece
-        else:
-            assert piece.name
-            json.loads(piece.arguments)
+    """A dialect writes an event as words, whole tool calls and chunks of its own, and never as empty ones."""
+    for delivery in deliveries():
+        check(written(dialect, event, delivery))
 
 
 @every_dialect
 def test_text_and_calls_are_written_unchanged(dialect: Dialect) -> None:
-    """Words and the model's own calls go out as they are, and what is not spoken or done is not written."""
-    write = dialect.write
-    assert write(Text("你好\u2028"), Options()) == ("你好\u2028",)
-    assert write(ToolCall("look", '{"a":1}', "c1"), Options()) == (CallDelta("look", '{"a":1}', "c1"),)
-    assert write(ToolCall("look", ""), Options()) == (CallDelta("look", "{}", ""),)
-    assert write(Text(""), Options()) == write(Usage(1, 2), Options()) == write(Finish(), Options()) == ()
+    """Words and calls of the request's own functions go out as they are, and what is not spoken or done does not."""
+    delivery = Delivery(offered=frozenset({"look"}))
+    assert dialect.write(Text("你好\u2028"), delivery) == ("你好\u2028",)
+    calls = (CallDelta("look", '{"a":1}', "c1"), CallDelta("look", "{}", ""))
+    written_as = [dialect.write(ToolCall(call.name, call.arguments, call.id), delivery) for call in calls]
+    assert written_as == [() if dialect.name in WITHOUT_CALLS else (call,) for call in calls]
+    assert dialect.write(ToolCall("look", ""), delivery) == written_as[1]
+    nothing: tuple[Event, ...] = (Text(""), Usage(1, 2), Finish())
+    assert [dialect.write(event, delivery) for event in nothing] == [(), (), ()]
 
 
 @every_dialect
 def test_the_hang_up_has_the_configured_name(dialect: Dialect) -> None:
-    """The hang-up is a tool call without arguments under the name that the platform's FunctionMap has."""
-    assert dialect.write(Command("hangup"), Options()) == (CallDelta("hangup", "{}", ""),)
-    options = msgspec.convert({"hangup_function": "end_call"}, Options)
-    assert dialect.write(Command("hangup"), options) == (CallDelta("end_call", "{}", ""),)
+    """A platform that hangs up by a function is given the name that it was configured with."""
+    delivery = Delivery(Options(hangup_function="adieu"), frozenset({"adieu"}))
+    if dialect.name == "volcengine":
+        assert dialect.write(Command("hangup"), delivery) == ()
+        return
+    assert dialect.refuses("hangup", delivery) is None
+    (piece,) = dialect.write(Command("hangup"), delivery)
+    assert isinstance(piece, Extra if dialect.name in SOCKETS else CallDelta)
+    assert not isinstance(piece, CallDelta) or piece.name == "adieu"
+
+
+@every_dialect
+@pytest.mark.parametrize("name", NAMES)
+def test_a_refusal_names_a_way(dialect: Dialect, name: CommandName) -> None:
+    """A command is taken, or refused with a reason that begins a log line: without full stop, and not of one word."""
+    for delivery in deliveries():
+        why = dialect.refuses(name, delivery)
+        assert why is None or (len(why.split()) > 5 and not why.endswith(".") and "\n" not in why)
+
+
+@every_dialect
+def test_what_is_refused_is_told_at_once(dialect: Dialect) -> None:
+    """A command that a reply takes at its end is taken at its beginning too, so that ``turn.can`` is no lie."""
+    for name in NAMES:
+        for offered in (frozenset[str](), frozenset({"hangup", "transfer"})):
+            later = dialect.refuses(name, Delivery(offered=offered, begun=True))
+            assert later is not None or dialect.refuses(name, Delivery(offered=offered)) is None
+
+
+LONE = "a\ud800b"
+
+
+@every_dialect
+@pytest.mark.parametrize(
+    "event",
+    [
+        Text(LONE),
+        ToolCall(LONE, LONE, LONE),
+        Command("hangup", text=LONE),
+        Command("transfer", to=f"1{LONE}", text=LONE, failed=LONE),
+        Command("say_to_app", data={LONE: [LONE, {"a": (LONE, 1)}]}),
+    ],
+    ids=lambda event: getattr(event, "name", "text").replace(LONE, "call"),
+)
+def test_a_lone_surrogate_breaks_nothing(dialect: Dialect, event: Event) -> None:
+    """What UTF-8 cannot hold is written as U+FFFD, in words, calls and chunks."""
+    for delivery in deliveries():
+        pieces = written(dialect, event, delivery)
+        writer = ChunkWriter(id="c", created=0, model="m")
+        for piece in pieces:
+            if isinstance(piece, str):
+                raw = writer.text(piece)
+            else:
+                raw = writer.extra(piece.chunk) if isinstance(piece, Extra) else writer.call(piece)
+            assert b"\xed\xa0\x80" not in raw and json.loads(raw[6:])
+        extra = {name: value for piece in pieces if isinstance(piece, Extra) for name, value in piece.message.items()}
+        calls = [piece for piece in pieces if isinstance(piece, CallDelta)]
+        assert encode_completion(
+            id="c", created=0, model="m", text=LONE, calls=calls, reason="stop", usage={}, extra=extra
+        )
+
+
+FORGED = st.lists(
+    st.sampled_from(['"', "'", ">", "/>", "<", "</", "\n", "\u201d", "=", ",", "callee=", "1", "a ", "\\", "&quot;"])
+    | st.sampled_from(["<imsagent_hangup/>", "<No Interrupting>", "<imsagent_transfer_call callee=1/>"])
+    | st.sampled_from(["<flush/>", "<fl", "ush />", "<imsa", "gent_"])
+    | st.text(max_size=3),
+    max_size=8,
+).map("".join)
+# A whole tag, in whose values nothing stands that could end or begin one.
+WHOLE_TAG = re.compile(r"""<[a-z_]+ [a-z_]+="[^"<>='`\n]*"(?:, [a-z_]+="[^"<>='`\n]*")*/>""")
+
+
+@every_dialect
+@given(to=FORGED, text=FORGED, failed=FORGED, caller=FORGED)
+@example(to='1" callee="2', text='"/><imsagent_hangup endword="x', failed="'><No Interrupting>", caller='"')
+def test_no_tag_is_forged(dialect: Dialect, to: str, text: str, failed: str, caller: str) -> None:
+    """Whatever stands in a command's words, each text that it is written as is one whole tag, or none."""
+    for command in (Command("hangup", text=text), Command("transfer", to=to, text=text, failed=failed)):
+        for options in (Options(), Options(hangup_as="tag", transfer_caller=caller)):
+            pieces = written(dialect, command, Delivery(options))
+            check(pieces)
+            for piece in (piece for piece in pieces if isinstance(piece, str)):
+                if disarm(piece, dialect.tags) != piece:
+                    assert WHOLE_TAG.fullmatch(piece)
 
 
 def test_an_unknown_option_is_refused() -> None:
     """A dialect's setting with a typing error is refused."""
     with pytest.raises(msgspec.ValidationError, match="hangup_funktion"):
         msgspec.convert({"hangup_funktion": "x"}, Options)
-
-
-# --- Alibaba IMS --------------------------------------------------------------------------------------------------
-
-
-def test_the_values_of_the_page() -> None:
-    """The sample values of the vendor's page give the call, the room, the turn, the numbers and the user data."""
-    reading = extended(
-        instanceId="68e00b6640e*****3e943332fee7",
-        channelId="123",
-        sentenceId="3",
-        callerNumber="13800000001",
-        calleeNumber="13800000002",
-        userData='{"aaaa":"bbbb"}',
-    )
-    call = reading.call
-    assert (call.id, call.room, reading.turn_id) == ("68e00b6640e*****3e943332fee7", "123", "3")
-    assert (call.caller, call.callee) == ("13800000001", "13800000002")
-    assert (call.user_data, call.user_data_raw) == ({"aaaa": "bbbb"}, '{"aaaa":"bbbb"}')
-
-
-@pytest.mark.parametrize(
-    ("value", "id_"),
-    [
-        (3, "3"),
-        ("3", "3"),
-        (3.0, "3"),
-        (0, "0"),
-        (-1, "-1"),
-        (10**30, "1" + "0" * 30),
-        (3.5, "3.5"),
-        ("", None),
-        (None, None),
-        ("three", "three"),
-        ("{'broken", "{'broken"),
-        (" 3", " 3"),
-        ("第三句", "第三句"),
-        (True, "true"),
-        ([3], "[3]"),
-        ({"id": 3}, '{"id":3}'),
-    ],
-)
-def test_ids_are_texts(value: object, id_: str | None) -> None:
-    """An id is a text, so that 3 and "3" are one, and nonsense is kept rather than refused."""
-    reading = extended(sentenceId=value, instanceId=value, channelId=value, callerNumber=value)
-    assert (reading.turn_id, reading.call.id, reading.call.room, reading.call.caller) == (id_,) * 4
-
-
-def test_missing_fields_are_none() -> None:
-    """Every field of ``extendData`` is optional."""
-    reading = extended()
-    assert reading.turn_id is None
-    assert reading.call == msgspec.structs.replace(PLAIN.read(arrival()).call, platform="alibaba_ims")
-
-
-@pytest.mark.parametrize(
-    ("raw", "parsed"),
-    [
-        ('{"aaaa":"bbbb"}', {"aaaa": "bbbb"}),
-        ("3", 3),
-        ("null", None),
-        ('"text"', "text"),
-        ("", ""),
-        ("not JSON", "not JSON"),
-        ("{'aaaa': 'bbbb'}", "{'aaaa': 'bbbb'}"),
-        ('{"broken', '{"broken'),
-        ("[" * 100_000, "[" * 100_000),
-        ('"\\ud800"', '"\\ud800"'),
-        ("\x00\u2028", "\x00\u2028"),
-    ],
-)
-def test_user_data_is_any_string(raw: str, parsed: object) -> None:
-    """User data is kept as it came, and parsed when it is a JSON text."""
-    call = extended(userData=raw).call
-    assert (call.user_data_raw, call.user_data) == (raw, parsed)
-
-
-@pytest.mark.parametrize("value", [{"a": ["b"]}, [1], 3, True])
-def test_user_data_that_is_no_string(value: object) -> None:
-    """User data that comes as an object or a number is kept as its JSON text."""
-    call = extended(userData=value).call
-    assert call.user_data == value
-    assert call.user_data_raw is not None
-    assert json.loads(call.user_data_raw) == value
-
-
-def test_extend_data_as_a_json_text() -> None:
-    """``extendData`` that comes as a JSON text is read like the object."""
-    reading = ALIBABA.read(arrival({"extendData": '{"instanceId": "i", "sentenceId": 3}'}))
-    assert (reading.call.id, reading.turn_id) == ("i", "3")
-
-
-@pytest.mark.parametrize("value", [None, "", "nonsense", "[1]", [1], 3, True, "\x00"])
-def test_extend_data_that_is_nonsense(value: object) -> None:
-    """``extendData`` that is no object says nothing, and still marks the platform."""
-    came = arrival({"extendData": value})
-    assert choose(came, None) is ALIBABA
-    assert (ALIBABA.read(came).call.id, ALIBABA.read(came).turn_id) == (None, None)
-
-
-def test_the_query_fills_in() -> None:
-    """``task_id`` and ``room_id`` of the query stand in for what ``extendData`` lacks, and only then."""
-    query = {"task_id": "t", "room_id": "r"}
-    alone = ALIBABA.read(arrival(query=query)).call
-    beside = ALIBABA.read(arrival({"extendData": {"instanceId": "i", "channelId": 7}}, query=query)).call
-    assert (alone.id, alone.room, alone.query) == ("t", "r", query)
-    assert (beside.id, beside.room, beside.query) == ("i", "7", query)
-
-
-def test_an_empty_query_parameter_says_nothing() -> None:
-    """An empty ``task_id`` or ``room_id`` is no id."""
-    call = ALIBABA.read(arrival(query={"task_id": "", "room_id": ""})).call
-    assert (call.id, call.room) == (None, None)
-
-
-def test_the_mark_of_an_interruption() -> None:
-    """The mark is taken out of what the assistant said and flagged, wherever it stands and however often."""
-    assert said(
-        {"role": "assistant", "content": f"One, two{MARK}, three"},
-        {"role": "assistant", "content": MARK},
-        {"role": "assistant", "content": f"{MARK}One{MARK}"},
-        {"role": "assistant", "content": "One, two."},
-        {"role": "assistant", "content": None},
-    ) == [
-        ("assistant", "One, two, three", True),
-        ("assistant", "", True),
-        ("assistant", "One", True),
-        ("assistant", "One, two.", False),
-        ("assistant", "", False),
-    ]
-
-
-@pytest.mark.parametrize("role", ["user", "system", "tool", "plugin"])
-def test_the_mark_in_somebody_elses_words(role: str) -> None:
-    """The mark in words that are not the assistant's is left there."""
-    assert said({"role": role, "content": f"a{MARK}b"}) == [(role, f"a{MARK}b", False)]
-
-
-def test_the_mark_in_a_list_of_parts() -> None:
-    """The mark in a list of parts is taken out too, also from the fields that are sent on to a model."""
-    content = [{"type": "text", "text": f"One{MARK}"}, {"type": "text", "text": " two"}]
-    came = arrival({"messages": [{"role": "assistant", "content": content, "name": "n"}, USER], "extendData": {}})
-    message = ALIBABA.read(came).history[0]
-    assert (message.text, message.interrupted) == ("One two", True)
-    assert message.fields == {"role": "assistant", "content": "One two", "name": "n"}
-
-
-def test_the_body_is_left_as_it_came() -> None:
-    """Reading does not change the request."""
-    came = arrival({"messages": [{"role": "assistant", "content": f"a{MARK}"}], "extendData": {"sentenceId": 3}})
-    before = json.dumps(came.request.body)
-    ALIBABA.read(came)
-    assert json.dumps(came.request.body) == before
-
-
-def test_plain_reads_no_platform_fields() -> None:
-    """Plain OpenAI reads neither ``extendData`` nor the mark, and knows no turn id."""
-    came = arrival({"messages": [{"role": "assistant", "content": f"a{MARK}"}], "extendData": {"instanceId": "i"}})
-    reading = PLAIN.read(came)
-    assert (reading.call.id, reading.turn_id, reading.history[0].text) == (None, None, f"a{MARK}")
 
 
 # --- choosing -----------------------------------------------------------------------------------------------------
@@ -352,7 +319,12 @@ def test_plain_reads_no_platform_fields() -> None:
         ({"extendData": {}}, {}, "alibaba_ims"),
         ({"extendData": None}, {}, "alibaba_ims"),
         ({}, {"task_id": "t"}, "alibaba_ims"),
-        ({}, {"room_id": "r"}, "alibaba_ims"),
+        ({}, {"task_id": "t", "room_id": "r"}, "alibaba_ims"),
+        ({}, {"room_id": "r"}, "plain"),
+        ({}, {"task_id": "t", "call_id": "c"}, "plain"),
+        ({"extendData": {}}, {"call_id": "c"}, "alibaba_ims"),
+        ({"call": {"id": "c"}, "turn_id": 1, "timestamp": 2, "maxTokens": 3}, {}, "vapi"),
+        ({"call": {"id": "c"}, "context": {"presence": []}}, {}, "vapi"),
         ({"user": "u"}, {"k1": "v1"}, "plain"),
     ],
 )
@@ -368,6 +340,21 @@ def test_chosen_by_header() -> None:
     assert choose(arrival(headers={HEADER: "alibaba_ims"}), None) is ALIBABA
     assert choose(arrival(marked, headers={HEADER: "nonsense"}), None) is ALIBABA
     assert choose(arrival(marked, headers={HEADER: ""}), None) is ALIBABA
+
+
+@pytest.mark.parametrize("name", sorted(SOCKETS))
+def test_a_chat_completion_is_no_websockets(name: str) -> None:
+    """Neither path, header nor body make a request one of a platform that sends none, and the setting says so."""
+    came = arrival({name: {"response_id": 1}}, headers={HEADER: name}, path=f"/{name}/v1/chat/completions")
+    assert choose(came, None) is PLAIN
+    with pytest.raises(SetupError, match="WebSocket"):
+        fixed(name)
+
+
+def test_a_platform_may_be_fixed() -> None:
+    """Every other name is that of a dialect, and auto of none."""
+    assert fixed("auto") is None
+    assert fixed("vapi") is DIALECTS["vapi"]
 
 
 @every_dialect

@@ -9,44 +9,15 @@ import pytest
 
 from offhook.errors import EndpointError
 from offhook.node import BargeIn, Call, LLMNode, Pace
+from tests.node.handclock import HandClock
 from tests.node.scripted import DONE, SSE, ScriptedServer, chunk, event, plain, response
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from offhook.clock import Timer
+    from collections.abc import AsyncIterator
 
 HANGUP = {"index": 0, "id": "c", "type": "function", "function": {"name": "hangup", "arguments": "{}"}}
 STOP = chunk(finish="stop")
 BYE = plain(chunk("再见。"), chunk(tool_calls=[HANGUP]), chunk(finish="tool_calls"), DONE)
-
-
-class HandClock:
-    """A clock that its sleepers move, each sleep at once; with ``wake`` they sleep until that is set."""
-
-    def __init__(self, wake: asyncio.Event | None = None) -> None:
-        self.at = 100.0
-        self.sleeping = asyncio.Event()
-        self._wake = wake
-
-    def now(self) -> float:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at
-
-    def new_id(self, prefix: str) -> str:
-        return f"{prefix}id"
-
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        raise AssertionError("nobody sets a timer here")
-
-    async def sleep(self, seconds: float) -> None:
-        self.sleeping.set()
-        if self._wake is not None:
-            await self._wake.wait()
-        self.at += seconds
-        await asyncio.sleep(0)
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ def test_a_cancelled_turn_says_how_long_the_agent_took_to_stop(
     before = len(server.turns)
     with Wire(server.base_url) as wire:
         wire.ask(body(call="hold"))
-        wire.read_until(b"Hello.")
+        wire.read_until(b"Hello")
     server.wait_for_turns(before + 1)
     line = the_turn(lines)
     assert line["finish"] == "cancelled"

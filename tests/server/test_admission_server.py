@@ -65,7 +65,7 @@ def scene(*, wait: float = 60.0, queue: int = 1) -> Iterator[Scene]:
     async def agent(turn: Turn) -> str:
         started.append(turn.text)
         await asyncio.to_thread(go.wait)
-        return f"You said {turn.text}."
+        return f"You said {turn.text}"
 
     with live_server(
         agent, turn_deadline=0.0, limits_turns=1, limits_queue=queue, limits_wait=wait, dialect=DIALECT
@@ -85,7 +85,7 @@ def test_a_call_that_waited_is_answered_when_a_place_is_free() -> None:
             assert here.started == ["one"]
             here.go.set()
             for wire, text in ((one, "one"), (two, "two")):
-                assert f"You said {text}.".encode() in wire.read_response()
+                assert f"You said {text}".encode() in wire.read_response()
         here.until(live=0, waiting=0)
 
 
@@ -99,7 +99,7 @@ def test_a_client_that_leaves_the_queue_never_starts_the_agent() -> None:
         with here.asked("three") as three:
             here.until(live=1, waiting=1)
             here.go.set()
-            assert b"You said three." in three.read_response()
+            assert b"You said three" in three.read_response()
         assert here.started == ["one", "three"]
 
 
@@ -113,7 +113,7 @@ def test_a_client_that_leaves_frees_its_place() -> None:
             here.until(live=1, waiting=1)
         here.until(live=1, waiting=0)
         here.go.set()
-        assert b"You said two." in wire.read_response()
+        assert b"You said two" in wire.read_response()
         two.__exit__(None, None, None)
 
 
@@ -132,7 +132,7 @@ def test_a_call_without_a_place_is_refused_and_the_server_is_not_ready(queue: in
             # The older turn of the call is superseded by this one, which had its place all the same.
             check_http(one.read_response())
             here.go.set()
-            assert b"You said more." in more.read_response()
+            assert b"You said more" in more.read_response()
 
 
 def test_a_key_over_its_limit_is_told_how_long(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_retry_is_no_turn_of_its_key(tmp_path: Path) -> None:
 
     async def agent(turn: Turn) -> str:
         await asyncio.to_thread(go.wait)
-        return "Hello."
+        return "Hello"
 
     with live_server(agent, data_dir=str(tmp_path), dialect=DIALECT) as server:
         here, engine = Scene(server, [], go), server._line.engine
@@ -192,10 +192,10 @@ def test_a_retry_is_no_turn_of_its_key(tmp_path: Path) -> None:
                 here.until(live=1, waiting=0)
             finally:
                 go.set()
-            assert b"Hello." in wire.read_response()
+            assert b"Hello" in wire.read_response()
         here.until(live=0, waiting=0)
         for _ in range(3):
-            assert b"Hello." in request(server.base_url, chat_body(), first).body
+            assert b"Hello" in request(server.base_url, chat_body(), first).body
         assert len(server.turns) == 1
         for text in ("two", "three", "four"):
             assert request(server.base_url, chat_body(text), headers).status == 200

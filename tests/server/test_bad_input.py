@@ -225,7 +225,7 @@ def test_a_second_request_breaks_into_no_stream(server: LiveServer) -> None:
     """What comes while a stream runs is answered when the stream is over, even when it is no HTTP."""
     with Client(server.base_url) as wire:
         wire.send(with_length(json.dumps(chat_body("wait")).encode()))
-        wire.read_until(b"Hello.")
+        wire.read_until(b"Hello")
         wire.send(b"nonsense\r\n\r\n")
         # An answer on a later connection says that the server has seen it.
         assert good(server) == "Hello."
@@ -242,7 +242,7 @@ def test_a_disconnect_is_seen_while_requests_wait(server: LiveServer) -> None:
     before = len(server.turns)
     with Client(server.base_url) as wire:
         wire.send(with_length(HOLD) + GOOD)
-        wire.read_until(b"Hello.")
+        wire.read_until(b"Hello")
     assert server.wait_for_turns(before + 1)[-1].reason == "cancelled"
     assert good(server) == "Hello."
     assert [turn.reason for turn in server.wait_for_turns(before + 2)[before:]] == ["cancelled", "stop"]
@@ -253,7 +253,7 @@ def test_a_fin_is_a_disconnect(server: LiveServer) -> None:
     before = len(server.turns)
     with Client(server.base_url) as wire:
         wire.send(with_length(HOLD))
-        wire.read_until(b"Hello.")
+        wire.read_until(b"Hello")
         wire.finish()
         assert server.wait_for_turns(before + 1)[-1].reason == "cancelled"
         wire.read_to_end()

@@ -96,7 +96,7 @@ def test_a_request_is_shown_before_it_is_answered() -> None:
     with live_server(agent, api_key=KEY, show=shown) as server, Wire(server.base_url) as wire:
         wire.ask(chat_body("wait"), {"Authorization": f"Bearer {KEY}"})
         text = shown.wait_for_a_request()
-        wire.read_until(b"Waiting.")
+        wire.read_until(b"Waiting")
         assert server.live == 1
     assert '"content": "wait"' in text
     assert "<--" not in text
@@ -125,6 +125,7 @@ def test_what_is_shown_cannot_command_the_terminal() -> None:
         ({"Authorization": f"{KEY} and more", "api-key": KEY}, ""),
         ({"Authorization": f"Bearer {KEY}", "authorization": f"Bearer {KEY}"}, ""),
         ({"API-KEY": KEY, "X-Api-Key": KEY, "Cookie": f"session={KEY}", "Proxy-Authorization": f"Basic {KEY}"}, ""),
+        ({"X-Twilio-Signature": f"{KEY}", "X-Retell-Signature": KEY}, f"?api-key={KEY}"),
         ({}, f"?api-key={KEY}"),
         ({}, f"?api-key=sk%2Dvery%2Dsecret&task_id=t1&token={KEY}&API_KEY={KEY}"),
     ],
@@ -189,11 +190,11 @@ def test_a_disconnect_is_noted(tmp_path: Path) -> None:
     with live_server(agent, capture=str(tmp_path)) as server:
         with Wire(server.base_url) as wire:
             wire.ask(chat_body("wait"))
-            wire.read_until(b"Waiting.")
+            wire.read_until(b"Waiting")
         server.wait_for_turns(1)
     [kept] = captured(tmp_path)
     assert kept["reply"]["ended"] == "the client disconnected"
-    assert "Waiting." in kept["reply"]["body"]
+    assert "Waiting" in kept["reply"]["body"]
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ async def reply(turn):
 
 async def for_ever(turn):
     if turn.text != "hush":
-        yield "One."
+        yield "One,"
     await asyncio.Event().wait()
 
 @tool(side_effect=True, timeout=60)
@@ -104,7 +104,7 @@ def serving(folder: Path, *arguments: str, stop_timeout: float = 60) -> Iterator
 
 def test_live_replies_end_and_nobody_new_begins(tmp_path: Path) -> None:
     """While it drains it is not ready and takes nobody, what is live ends whole, and the record is in the database."""
-    with serving(tmp_path, "agents.py:reply") as here, here.asked(turn("c1", 1, "wait"), b"One.") as wire:
+    with serving(tmp_path, "agents.py:reply") as here, here.asked(turn("c1", 1, "wait"), b"One") as wire:
         here.tell()
         ready = get(here.base_url, "/readyz", {})
         assert (ready.status, json.loads(ready.body)["error"]["code"]) == (503, "stopping")
@@ -124,7 +124,7 @@ def test_what_does_not_end_in_time_ends_with_an_honest_error(tmp_path: Path) -> 
     """A client that reads is told that the server goes down: by a status where nothing was said yet, or by an event."""
     with (
         serving(tmp_path, "agents.py:for_ever", stop_timeout=0.01) as here,
-        here.asked(plain("hello"), b"One.") as begun,
+        here.asked(plain("hello"), b"One") as begun,
         here.asked(plain("hush")) as silent,
     ):
         get(here.base_url, "/healthz", {})
@@ -145,14 +145,14 @@ def test_on_a_telephone_it_ends_in_words(tmp_path: Path, text: str) -> None:
     (tmp_path / "offhook.toml").write_text(closing)
     with (
         serving(tmp_path, "agents.py:for_ever", "--language", "en", stop_timeout=0.01) as here,
-        here.asked(turn("c1", 1, text), b"One." if text == "hello" else b"") as wire,
+        here.asked(turn("c1", 1, text), b"One" if text == "hello" else b"") as wire,
     ):
         get(here.base_url, "/healthz", {})
         here.server.signal(signal.SIGTERM)
         said = heard(wire)
         assert said.finish_reason == "stop"
         if text == "hello":
-            assert said.text == "One. I have to go."
+            assert said.text == "One, I have to go."
         else:
             assert said.text in APOLOGIES["en"]
         assert here.server.end() == 0
@@ -161,12 +161,12 @@ def test_on_a_telephone_it_ends_in_words(tmp_path: Path, text: str) -> None:
 
 def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
     """Told again it ends what is live at once, and still in good order."""
-    with serving(tmp_path, "agents.py:for_ever") as here, here.asked(turn("c1", 1, "hello"), b"One.") as wire:
+    with serving(tmp_path, "agents.py:for_ever") as here, here.asked(turn("c1", 1, "hello"), b"One") as wire:
         here.tell()
         here.server.signal(signal.SIGTERM)
         heard(wire, error=True)
         assert here.server.end() == 0
-        assert here.rows("select reason, sent from turns") == [("cancelled", "One.")]
+        assert here.rows("select reason, sent from turns") == [("cancelled", "One,")]
 
 
 def test_who_waits_for_a_place_is_refused_at_once(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_who_waits_for_a_place_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "offhook.toml").write_text("[limits]\nturns = 1\nqueue = 5\nwait = 60\n")
     with (
         serving(tmp_path, "agents.py:reply") as here,
-        here.asked(plain("wait"), b"One.") as live,
+        here.asked(plain("wait"), b"One") as live,
         here.asked(plain("hello")) as waiting,
     ):
         get(here.base_url, "/healthz", {})

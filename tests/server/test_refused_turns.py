@@ -54,7 +54,7 @@ def test_a_retry_of_a_turn_that_was_let_in_is_not_refused(tmp_path: Path) -> Non
         again = ask(1, "hello")
         newer = ask(2, "hello again")
         assert first.status == again.status == 200
-        assert b"Hello." in first.body and b"Hello." in again.body
+        assert b"Hello" in first.body and b"Hello" in again.body
         assert (newer.status, error_of(newer)["code"]) == (429, "rate_limit_exceeded")
         assert newer.header("retry-after") is not None
         assert [one.reason for one in server.records("c1~shop")] == ["stop", "failed"]

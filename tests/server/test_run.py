@@ -118,7 +118,7 @@ def test_a_server_that_stops_lets_live_replies_end_and_takes_no_new_ones() -> No
     server = start(waiter.reply, stop_timeout=20)
     with Wire(server.base_url) as wire:
         wire.ask(chat_body("wait"))
-        wire.read_until(b"One.")
+        wire.read_until(b"One")
         stopping = threading.Thread(target=server.stop)
         stopping.start()
         reply = refused(server.base_url)
@@ -147,7 +147,7 @@ def test_a_reply_that_does_not_end_in_time_ends_with_an_honest_error(streamed: b
     with Wire(server.base_url) as wire, Wire(server.base_url) as other:
         wire.ask(chat_body("wait", stream=streamed))
         if streamed:
-            wire.read_until(b"One.")
+            wire.read_until(b"One")
         # An answer on a later connection says that the turn has begun.
         other.ask(None, method="GET", path="/healthz")
         other.read_response()
@@ -222,7 +222,7 @@ def test_a_second_signal_hurries(tmp_path: Path) -> None:
     """Told once the server waits for the live reply, told twice it ends it with an honest error, and exits with 0."""
     with serve(tmp_path, "waits", 60) as server, Wire(server.base_url) as wire:
         wire.ask(chat_body("wait"))
-        wire.read_until(b"One.")
+        wire.read_until(b"One")
         server.signal(signal.SIGTERM)
         assert refused(server.base_url).status == 503
         server.signal(signal.SIGINT)
@@ -237,7 +237,7 @@ def test_an_agent_that_does_not_stop_cannot_keep_the_process(tmp_path: Path, age
     """A coroutine that swallows its cancellation, and a thread that hangs, are left behind."""
     with serve(tmp_path, agent, 0) as server, Wire(server.base_url) as wire:
         wire.ask(chat_body("wait"))
-        wire.read_until(b"One.")
+        wire.read_until(b"One")
         assert server.stop() == 0
     assert ("did not stop" in server.err) == (agent == "ignores")
     assert "Traceback" not in server.err

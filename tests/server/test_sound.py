@@ -50,7 +50,7 @@ def test_once_there_is_something_no_filler_is_said(steps: str) -> None:
     """A word, or a call of a function, takes its place, however long the agent waits then."""
     with scene(Stepper(), turn_silence=0) as stage:
         wire, run = asked(stage, steps)
-        wire.read_until(b"It is 3." if "say" in steps else b"look")
+        wire.read_until(b"It is 3" if "say" in steps else b"look")
         no_timers(stage)
         stage.clock.advance(100)
         stage.seen()
@@ -245,7 +245,7 @@ def test_with_the_first_word_the_deadline_is_kept(steps: str) -> None:
     """How long an answer takes then is another matter."""
     with scene(Stepper(), turn_silence=0) as stage:
         wire, run = asked(stage, steps)
-        wire.read_until(b"It is 3." if steps.startswith("say") else b"look")
+        wire.read_until(b"It is 3" if steps.startswith("say") else b"look")
         stage.clock.advance(100)
         stage.seen()
         run.go_on()

@@ -16,7 +16,7 @@ from sqlalchemy import NullPool, create_engine, inspect
 
 from offhook.errors import StoreError
 from offhook.store import schema, statements
-from offhook.store.base import CallRecord, Intent, StoredCall, TurnKept, TurnRecord
+from offhook.store.base import CallRecord, CallTold, Intent, Spoken, StoredCall, TurnKept, TurnRecord
 from offhook.store.migrate import config, downgrade, sqlite_url, upgrade
 from offhook.store.sql import SqlStore
 from offhook.store.sqlite import Database
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-TABLES = ["alembic_version", "calls", "events", "intents", "turns"]
+TABLES = ["alembic_version", "calls", "events", "intents", "spoken", "turns"]
 
 
 def made(file: Path) -> list[tuple[str, str]]:
@@ -119,6 +119,33 @@ async def test_a_file_of_the_first_version_keeps_its_calls(file: Path, tmp_path:
     assert made(file) == made(tmp_path / "new.db")
 
 
+async def test_a_file_of_the_second_version_keeps_its_calls(file: Path, tmp_path: Path) -> None:
+    """A database of version 0002 with a call and an intent in it has both still, and takes what a platform reports."""
+    await asyncio.to_thread(upgrade, sqlite_url(file), "0002")
+    newest = SqlStore(tmp_path / "new.db", now=lambda: NOW)
+    await newest.start()
+    await newest.write(TurnKept(call=FULL_CALL, turn=FULL_TURN))
+    intent = Intent(key="k", call_id=FULL_CALL.id, turn="1", tool="t", at=NOW)
+    await newest.claim(intent)
+    await newest.close()
+    with closing(sqlite3.connect(file)) as old:
+        old.execute("ATTACH ? AS new", (str(tmp_path / "new.db"),))
+        for table in ("calls", "turns", "events", "intents"):
+            columns = ", ".join(row[1] for row in old.execute(f"PRAGMA main.table_info({table})"))
+            old.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}")
+        old.commit()
+    store = SqlStore(file, now=lambda: NOW)
+    await store.start()
+    assert await store.find(FULL_CALL.id) == StoredCall(call=FULL_CALL, turns=(FULL_TURN,))
+    assert await store.claim(intent) == intent
+    words = Spoken(key="1", role="agent", text="Good day.", at=NOW, turn_id="17")
+    await store.write(CallTold(call_id=FULL_CALL.id, hung_up_by="caller", duration=9.5, spoken=(words,)))
+    told = replace(FULL_CALL, hung_up_by="caller", duration=9.5)
+    assert await store.find(FULL_CALL.id) == StoredCall(call=told, turns=(FULL_TURN,), spoken=(words,))
+    await store.close()
+    assert made(file) == made(tmp_path / "new.db")
+
+
 def test_the_first_version_can_be_gone_back_to(file: Path) -> None:
     """Going back one version leaves a file as version 0001 made it, and the way up again is open."""
     upgrade(sqlite_url(file), "0001")
@@ -155,13 +182,17 @@ def test_the_columns_are_the_fields() -> None:
     """The columns of a table stand in the order of the fields of its record."""
     assert tuple(schema.calls.c.keys()) == CallRecord.__struct_fields__
     assert tuple(schema.intents.c.keys()) == Intent.__struct_fields__
+    assert tuple(schema.spoken.c.keys()) == ("call_id", *Spoken.__struct_fields__)
+    # As they are written: the id of the call stands first here and last in the statement.
+    told = [column.name for column in schema.calls.c if column.name in CallTold.__struct_fields__]
+    assert ("call_id", *told, "spoken") == CallTold.__struct_fields__
     assert ("id", *TurnRecord.__struct_fields__) == (*schema.turns.c.keys(), "events")
 
 
 async def test_every_list_is_found_by_an_index(sqlite: SqlStore) -> None:
     """No question goes through all calls or turns."""
     names = ["CALL", "TURNS", "EVENTS", "CALLS", "RECENT", "OLD", "OF_NUMBER", "SET_HEARD", "DELETE_CALL"]
-    names += ["INTENT", "END_INTENT", "UNCLAIM", "DELETE_INTENTS", "DELETE_OLD_INTENTS"]
+    names += ["TELL_CALL", "SPOKEN", "INTENT", "END_INTENT", "UNCLAIM", "DELETE_INTENTS", "DELETE_OLD_INTENTS"]
 
     def plans(connection: sqlite3.Connection) -> dict[str, list[str]]:
         found = {}

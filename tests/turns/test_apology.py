@@ -150,7 +150,7 @@ def test_after_the_first_word_a_closing_phrase_may_stand_for_it(call: str | None
 
 def test_who_cuts_in_is_told_nothing() -> None:
     """A turn that its platform has left ends in silence, and as cancelled."""
-    with scene(Stepper(), closing_phrases=CLOSING) as stage:
+    with scene(Stepper(), closing_phrases=CLOSING, speech="think,tags") as stage:
         wire, run = asked(stage, "say hold", "c", 1)
         wire.read_until(b"It is 3.")
         wire.close()
@@ -162,7 +162,7 @@ def test_who_cuts_in_is_told_nothing() -> None:
 
 def test_a_superseded_reply_ends_without_a_word() -> None:
     """A newer turn has something better to say."""
-    with scene(Stepper(), closing_phrases=CLOSING) as stage:
+    with scene(Stepper(), closing_phrases=CLOSING, speech="think,tags") as stage:
         wire, _ = asked(stage, "say hold", "c", 1)
         wire.read_until(b"It is 3.")
         assert stage.tell(turn("c", 2, "say")).text == "It is 3."

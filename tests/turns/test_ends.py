@@ -162,7 +162,7 @@ async def test_what_a_client_did_not_take_is_not_sent() -> None:
             reply.write(Text("Hello, "))
             await reply.drain()
             client.open.clear()
-            reply.write(Text("you."))
+            reply.write(Text("you"))
             await reply.drain()
 
         live = await table.ask(Scripted(answer), client.reader, HELLO)
@@ -170,7 +170,7 @@ async def test_what_a_client_did_not_take_is_not_sent() -> None:
         table.engine.leave(live, client.reader)
         await settled()
         [kept] = it.store.turns
-        assert (kept.reason, kept.generated, kept.sent) == ("cancelled", "Hello, you.", "Hello, ")
+        assert (kept.reason, kept.generated, kept.sent) == ("cancelled", "Hello, you", "Hello, ")
         assert kept.map == ((0, 0),)
         client.open.set()
         await table.close()

@@ -263,6 +263,45 @@ async def test_a_recorded_reply_is_the_reply(reason: str) -> None:
         assert finish == Finish("length" if reason == "length" else "stop")
 
 
+async def test_a_replay_keeps_the_order_of_words_and_commands() -> None:
+    """What stood before or between the words stands there again; no piece of text is cut that need not be."""
+    async with desk() as it:
+        events: tuple[Event, ...] = (
+            Command("protect"),
+            Aside("Well. ", "filler"),
+            Text("One, "),
+            Text("two. "),
+            Command("say_to_app", data={"a": 1}),
+            ToolCall("look", "{}", "c1"),
+            Text("Three."),
+            Command("hangup"),
+        )
+        record = await recorded(it, writing(*events))
+        assert [event.data.get("behind") for event in record.events if event.kind != "aside"] == [0, 10, 10, None]
+        assert events_of(record)[0] == (
+            Command("protect"),
+            Text("One, two. "),
+            Command("say_to_app", data={"a": 1}),
+            ToolCall("look", "{}", "c1"),
+            Text("Three."),
+            Command("hangup"),
+        )
+
+
+@pytest.mark.parametrize("behind", [-3, 0, 4, 400])
+def test_a_place_that_is_none_loses_no_words(behind: int) -> None:
+    """Whatever a record says of it, all the words come, once."""
+    kept = kept_turn(
+        generated="One. Two.",
+        events=(
+            EventRecord(kind="command", at=0.0, data={"name": "protect", "behind": 5}),
+            EventRecord(kind="command", at=0.0, data={"name": "protect", "behind": behind}),
+        ),
+    )
+    events, _ = events_of(kept)
+    assert "".join(event.text for event in events if isinstance(event, Text)) == "One. Two."
+
+
 def test_a_reply_without_words_has_no_empty_ones() -> None:
     """Of a reply that said nothing nothing is said."""
     assert events_of(kept_turn(generated="", sent="")) == ((), Finish("stop"))

@@ -35,8 +35,10 @@ CALLS = message("assistant", "", tool_calls=[{"id": "c1", "type": "function", "f
 RESULT = message("tool", "42", tool_call_id="c1")
 
 
-def ask(*messages: Message, id: str | None = None, stream: bool = True, model: str = "m") -> Asked:
-    return asked_of(messages, model=model, turn_id=id, stream=stream)
+def ask(
+    *messages: Message, id: str | None = None, stream: bool = True, model: str = "m", ordered: bool = True
+) -> Asked:
+    return asked_of(messages, model=model, turn_id=id, stream=stream, ordered=ordered)
 
 
 def known(asked: Asked, reason: str | None = None, *, ago: float = 1.0, delivered: bool = True) -> Known:
@@ -176,6 +178,23 @@ CASES: list[tuple[str, Asked, list[Known], tuple[str, str]]] = [
         ("beside", "run"),
     ),
 ]
+
+
+@pytest.mark.parametrize("seen", [None, "stop", "superseded"])
+def test_ids_that_are_not_counted_are_names(seen: str | None) -> None:
+    """A smaller number that has not been seen is the newest; the same id is a retry, and only when it is the same."""
+    nine, again = ask(*HELLO, id="9", ordered=False), ask(*HELLO, id="09", ordered=False)
+    assert named(ask(*MORE, id="3", ordered=False), known(nine, seen)) == ("newer", "run")
+    assert named(again, known(nine)) == ("newer", "run")
+    assert named(nine, known(nine)) == ("retry", "join")
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_what_was_recorded_compares_as_the_request_does(ordered: bool) -> None:
+    """A record does not tell whether ids are counted: the request does."""
+    kept = known(ask(*MORE, id="10", ordered=False), "stop")
+    wanted = ("older", "nothing") if ordered else ("newer", "run")
+    assert named(ask(*HELLO, id="9", ordered=ordered), kept) == wanted
 
 
 @pytest.mark.parametrize(("asked", "others", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])

@@ -9,10 +9,10 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from offhook.events import Command, ToolCall, Turn
+    from offhook.events import Command, CommandName, ToolCall, Turn
 
 # By the names that stand for them among an agent's ``tools``.
-DEFINITIONS: dict[str, dict[str, Any]] = {
+DEFINITIONS: dict[CommandName, dict[str, Any]] = {
     "hangup": {
         "type": "function",
         "function": {

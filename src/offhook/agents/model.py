@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from offhook.agents.base import ReplyWriter
-    from offhook.events import Event, OpenCall, Turn
+    from offhook.events import CommandName, Event, OpenCall, Turn
     from offhook.tools.run import Toolbox
     from offhook.upstream.failover import Answer, Failover
     from offhook.upstream.spec import UpstreamSpec
@@ -33,7 +33,8 @@ class ModelAgent:
 
     ``system_prompt`` is a template (see ``agents/prompt.py``) and stands before the platform's messages. ``toolbox``
     holds the functions that the model may call, ``rounds`` bounds how often in one turn; ``hold`` is ``tools_hold``.
-    ``commands`` are the orders to the platform that the model is offered beside them: ``hangup``, ``transfer``.
+    ``commands`` are the orders to the platform that the model is offered beside them where the platform takes them:
+    ``hangup``, ``transfer``.
     Raises SetupError when the prompt asks for a name that no turn has.
     """
 
@@ -43,7 +44,7 @@ class ModelAgent:
         *,
         system_prompt: str | None = None,
         toolbox: Toolbox | None = None,
-        commands: Sequence[str] = (),
+        commands: Sequence[CommandName] = (),
         rounds: int = 5,
         hold: float = 0.3,
     ) -> None:
@@ -51,7 +52,8 @@ class ModelAgent:
         self.failover = failover
         self._system_prompt = system_prompt
         self.toolbox = toolbox
-        self._offered = [*(toolbox.definitions if toolbox else ()), *(DEFINITIONS[name] for name in commands)]
+        self._functions = [*(toolbox.definitions if toolbox else ())]
+        self._commands = tuple(commands)
         self.rounds = rounds
         self.hold = hold
         self._warming: asyncio.Task[None] | None = None
@@ -86,7 +88,7 @@ class ModelAgent:
     def body(self, turn: Turn, spec: UpstreamSpec, more: list[dict[str, Any]], *, last: bool) -> dict[str, Any]:
         """Give the request for one service; in the ``last`` round the model has to answer."""
         prompt = fill_in(self._system_prompt, turn) if self._system_prompt else None
-        tools = [] if "tools" in spec.omit else self._offered
+        tools = [] if "tools" in spec.omit else self._offered(turn)
         body = request_body(turn, spec, system_prompt=prompt, tools=tools, more=more)
         if last and "tools" in body:
             body["tool_choice"] = "none"
@@ -94,6 +96,12 @@ class ModelAgent:
             # What the request wanted called was called: told again, the model would never come to its answer.
             body.pop("tool_choice", None)
         return body
+
+    def _offered(self, turn: Turn) -> list[dict[str, Any]]:
+        """Give the tools that the model is told of: no order that the platform does not take."""
+        if not self._commands:
+            return self._functions
+        return [*self._functions, *(DEFINITIONS[name] for name in self._commands if turn.can(name))]
 
 
 class _Conversation:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias, get_args
 
 import msgspec
 
 from offhook.errors import AgentValueError
-from offhook.events import Attempt, Command, Event, Finish, Text, ToolCall, Usage
+from offhook.events import Attempt, Command, CommandName, Event, Finish, Text, ToolCall, Usage
 
 _EXAMPLE = """\
 An agent gives strings and events, for example:
@@ -61,11 +62,25 @@ def _what_is_wrong(event: _Given) -> str | None:
 
 
 def _wrong_command(command: Command) -> str | None:
-    if command.name not in ("hangup", "transfer"):
-        return f"Command({command.name!r}); there are turn.hangup() and turn.transfer(number)"
+    if command.name not in get_args(CommandName):
+        return (
+            f"Command({command.name!r}); there are turn.hangup(), turn.transfer(number), turn.protect() and "
+            "turn.say_to_app({...})"
+        )
     if command.name == "transfer" and (not isinstance(command.to, str) or not command.to.strip()):
         return "a transfer without a number; write turn.transfer('+4930123456')"
+    if not isinstance(command.text, str) or not isinstance(command.failed, str):
+        return f"a {command.name} whose words are no text; write turn.{command.name}(..., 'Goodbye!')"
+    if command.name == "say_to_app" and not _is_json_object(command.data):
+        return "a message to the app that is no JSON object; write turn.say_to_app({'key': 'value'})"
     return None
+
+
+def _is_json_object(data: object) -> bool:
+    try:
+        return isinstance(data, Mapping) and bool(msgspec.json.encode(data))
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def _wrong_call(call: ToolCall) -> str | None:

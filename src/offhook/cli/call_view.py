@@ -134,6 +134,12 @@ class PersonView:
             self._say(f"The {call.ended} ended the call.", "dim")
 
     def _timing(self, answer: AnswerRecord, finish: str) -> None:
+        for data in answer.to_app:
+            self._say(f"        to the app: {_json(data)}", "dim")
+        if answer.protected:
+            self._say("        the caller cannot cut in", "dim")
+        if answer.transfer is not None:
+            self._say(f"        transfer to {answer.transfer or 'a number that was not given'}", "dim")
         first, total = milliseconds(answer.first_token), milliseconds(answer.total)
         self._say(f"        first token {first} ms, total {total} ms, {finish}, {len(answer.text)} characters", "dim")
 
@@ -179,6 +185,9 @@ def _facts(answer: AnswerRecord) -> dict[str, Any]:
         "text": answer.text,
         "finish_reason": answer.finish_reason,
         "hangup": answer.hangup,
+        "transfer": answer.transfer,
+        "protected": answer.protected,
+        "to_app": answer.to_app,
         "tool_calls": [{"name": call.name, "arguments": call.arguments} for call in answer.tool_calls],
         "first_byte_ms": _rounded(answer.first_byte),
         "first_token_ms": _rounded(answer.first_token),
@@ -191,12 +200,16 @@ def _facts(answer: AnswerRecord) -> dict[str, Any]:
     }
 
 
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
 
 
 def _write(fields: Mapping[str, Any]) -> None:
-    sys.stdout.write(msgspec.json.encode(fields).decode() + "\n")
+    sys.stdout.write(_json(fields) + "\n")
     sys.stdout.flush()
 
 

@@ -23,6 +23,7 @@ _ORDERS = re.compile("[\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\
 # What a terminal acts on, of all that JSON lets stand as it is.
 _RAW_IN_JSON = re.compile(f"[\x7f-\x9f]|{_ORDERS.pattern}")
 _LABEL = 12
+_STYLES = {"caller": "cyan", "agent": "green"}
 # A pipe has no width: nothing is folded or left out.
 _WIDE = 100_000
 # On a terminal that is narrower than this the table tells less of when a call began.
@@ -84,9 +85,16 @@ def table_of(summaries: Sequence[CallSummary], *, width: int) -> Table:
             _clock(length_of(call)),
             str(one.turns),
             Text(str(one.failed), style="red" if one.failed else ""),
-            shown(call.ended_by or "-"),
+            shown(_ended(call)),
         )
     return table
+
+
+def _ended(call: CallRecord) -> str:
+    """Give what ended a call and who hung up, as far as that is known."""
+    if call.hung_up_by is None:
+        return call.ended_by or "-"
+    return f"{call.ended_by or '-'} ({call.hung_up_by})"
 
 
 def summary_object(summary: CallSummary) -> dict[str, Any]:
@@ -103,6 +111,8 @@ def summary_object(summary: CallSummary) -> dict[str, Any]:
         "last_at": iso(call.last_at),
         "ended_at": iso(call.ended_at),
         "ended_by": call.ended_by,
+        "hung_up_by": call.hung_up_by,
+        "duration": call.duration,
         "length": round(length_of(call), 6),
         "turns": summary.turns,
         "failed": summary.failed,
@@ -125,6 +135,8 @@ def show_call(out: Console, stored: StoredCall) -> None:
         ("begun", local(call.begun_at)),
         ("length", _clock(length_of(call))),
         ("ended by", call.ended_by or "-"),
+        ("hung up by", call.hung_up_by),
+        ("duration", None if call.duration is None else _clock(call.duration)),
         ("turns", f"{len(stored.turns)}, {failed} failed" if failed else str(len(stored.turns))),
         ("cost", _cost(stored.turns)),
         ("user data", call.user_data),
@@ -135,6 +147,11 @@ def show_call(out: Console, stored: StoredCall) -> None:
     for turn in stored.turns:
         out.print()
         _show_turn(out, turn)
+    if stored.spoken:
+        out.print()
+        out.print(Text("as the platform reported it", style="bold"), soft_wrap=True)
+        for one in stored.spoken:
+            _say(out, one.role, one.text, style=_STYLES.get(one.role, ""))
 
 
 def _show_turn(out: Console, turn: TurnRecord) -> None:
@@ -277,10 +294,11 @@ def _say(out: Console, label: str, text: str, *, indent: int = 2, style: str = "
 def call_object(stored: StoredCall) -> dict[str, Any]:
     """Give all that is kept of a call for a program: times in ISO 8601, lengths in seconds, digests in hexadecimal."""
     call = msgspec.structs.asdict(stored.call)
-    call |= {name: iso(call[name]) for name in ("begun_at", "last_at", "ended_at")}
+    call |= {name: iso(call[name]) for name in ("begun_at", "last_at", "ended_at", "connected_at")}
     call["state"] = None if stored.call.state is None else msgspec.json.decode(stored.call.state)
     call["length"] = round(length_of(stored.call), 6)
-    return {"call": call, "turns": [_turn_object(turn) for turn in stored.turns]}
+    spoken = [{**msgspec.structs.asdict(one), "at": iso(one.at)} for one in stored.spoken]
+    return {"call": call, "turns": [_turn_object(turn) for turn in stored.turns], "spoken": spoken}
 
 
 def _turn_object(turn: TurnRecord) -> dict[str, Any]:

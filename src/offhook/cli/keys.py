@@ -16,9 +16,41 @@ from offhook.clock import SystemClock
 from offhook.config import load
 from offhook.errors import SetupError
 from offhook.server.keys import DEFAULT_SCOPES, SCOPES, KeyFile, KeyScope, Limits
+from offhook.server.speech import check_numbers
+from offhook.speech.rules import speech_of
 
 # Past that a key may as well have no end.
 _LONGEST_DAYS = 36_500
+
+ScopeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help=f"What it is for: {', '.join(SCOPES)}; may be given several times [default: {', '.join(DEFAULT_SCOPES)}]",
+        metavar="<str>",
+        show_default=False,
+    ),
+]
+ExpiresOption = Annotated[
+    str | None, typer.Option(help="How long it is good: 12h, 90d, 52w [default: for ever].", show_default=False)
+]
+MaxCallsOption = Annotated[
+    int | None, typer.Option(min=1, help="Most calls at once [default: no limit].", show_default=False)
+]
+TurnsOption = Annotated[
+    int | None, typer.Option(min=1, help="Most turns in any minute [default: no limit].", show_default=False)
+]
+TokensOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Most tokens of model services in any minute [default: no limit].", show_default=False),
+]
+SpeechOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What is done to the text of its calls before it is spoken, such as 'none' or 'default,numbers' "
+        "[default: what the settings say].",
+        show_default=False,
+    ),
+]
 
 keys = typer.Typer(
     cls=ListFirst,
@@ -40,30 +72,12 @@ Examples:
 @keys.command()
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is, in up to 64 characters.")],
-    scope: Annotated[
-        list[str] | None,
-        typer.Option(
-            help=f"What it is for: {', '.join(SCOPES)}; may be given several times "
-            f"[default: {', '.join(DEFAULT_SCOPES)}]",
-            metavar="<str>",
-            show_default=False,
-        ),
-    ] = None,
-    expires: Annotated[
-        str | None, typer.Option(help="How long it is good: 12h, 90d, 52w [default: for ever].", show_default=False)
-    ] = None,
-    max_calls: Annotated[
-        int | None, typer.Option(min=1, help="Most calls at once [default: no limit].", show_default=False)
-    ] = None,
-    turns_per_minute: Annotated[
-        int | None, typer.Option(min=1, help="Most turns in any minute [default: no limit].", show_default=False)
-    ] = None,
-    tokens_per_minute: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Most tokens of model services in any minute [default: no limit].", show_default=False
-        ),
-    ] = None,
+    scope: ScopeOption = None,
+    expires: ExpiresOption = None,
+    max_calls: MaxCallsOption = None,
+    turns_per_minute: TurnsOption = None,
+    tokens_per_minute: TokensOption = None,
+    speech: SpeechOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
@@ -75,7 +89,10 @@ def create(
       offhook keys create hotline
       offhook keys create shop --max-calls 20 --turns-per-minute 300 --expires 90d
       offhook keys create prometheus --scope metrics --json
+      offhook keys create screen --speech none
     """
+    if speech is not None and speech_of(speech).numbers:
+        check_numbers()
     clock = SystemClock()
     made = _file(config, data_dir).create(
         clock,
@@ -83,6 +100,7 @@ def create(
         scopes=_scopes(scope or []),
         expires_at=None if expires is None else clock.now() + _span(expires),
         limits=Limits(calls=max_calls, turns_per_minute=turns_per_minute, tokens_per_minute=tokens_per_minute),
+        speech=speech,
     )
     record = made.record
     if as_json:

@@ -55,5 +55,6 @@ def key_object(record: KeyRecord, now: float) -> dict[str, Any]:
         "created_at": iso(record.created_at),
         "expires_at": iso(record.expires_at),
         "revoked_at": iso(record.revoked_at),
+        "speech": record.speech,
         "limits": msgspec.structs.asdict(record.limits),
     }

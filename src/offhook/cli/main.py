@@ -16,6 +16,7 @@ from offhook.cli.demo import demo
 from offhook.cli.init import init
 from offhook.cli.keys import keys
 from offhook.cli.serve import serve
+from offhook.cli.speak import speak
 from offhook.errors import OffhookError, SetupError
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app.command()(call)
 app.command()(demo)
 app.command()(init)
 app.command()(config)
+app.command()(speak)
 app.add_typer(calls, name="calls")
 app.add_typer(db, name="db")
 app.add_typer(keys, name="keys")

@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
     from offhook.events import Kind, Message
 
-_TOOL_ROLES = frozenset({"tool", "function"})
+TOOL_ROLES = frozenset({"tool", "function"})
 
 
-def kind_of(history: Sequence[Message]) -> tuple[Kind, str]:
-    """Give the kind of turn that the messages make, and its text.
+def kind_of(history: Sequence[Message], said: Kind | None = None) -> tuple[Kind, str]:
+    """Give the kind of turn that the messages make, and its text; ``said`` is the kind where the platform tells it.
 
     | last message | kind | text |
     | --- | --- | --- |
@@ -25,12 +25,14 @@ def kind_of(history: Sequence[Message]) -> tuple[Kind, str]:
     | anybody else's (``system``, ``plugin``, ...) in a conversation that has begun | ``injected`` | its words |
     | anybody else's, before anybody spoke | ``wake_up`` | empty |
     """
+    if said is not None:
+        return said, "" if said in ("wake_up", "silence") else history[-1].text
     last = history[-1]
     if last.role == "user":
         if last.text.strip() or _has_other_parts(last):
             return "utterance", last.text
         return "silence", ""
-    if last.role in _TOOL_ROLES:
+    if last.role in TOOL_ROLES:
         return "tool_result", next((m.text for m in reversed(history) if m.role == "user"), "")
     if last.role == "assistant":
         return ("silence" if any(m.role == "user" for m in history) else "wake_up"), ""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from offhook.dialects.base import Arrival, Options, Reading, parse_user_data, read_id, read_text
+from offhook.dialects.base import Arrival, Options, Reading, parse_user_data, read_header, read_id, read_text
 from offhook.errors import SetupError
 
 # The options that name a source; each but user_data is an id or a number, and is kept as text.
@@ -56,20 +56,10 @@ def _look_up(source: str, arrival: Arrival) -> Any:
     place, _, name = source.partition(":")
     name = name.strip()
     if place == "header":
-        return _as_utf8(arrival.headers.get(name.lower()))
+        return read_header(arrival, name)
     if place == "query":
         return arrival.query.get(name)
     value: Any = arrival.request.body
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
-
-
-def _as_utf8(value: str | None) -> str | None:
-    """Give a header's value, which is read as Latin-1, as the UTF-8 that it mostly is."""
-    if value is None or value.isascii():
-        return value
-    try:
-        return value.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return value

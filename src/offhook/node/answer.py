@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from offhook.client import EndpointClient, EndpointStream
     from offhook.clock import Clock
+    from offhook.node.hearing import Hearing
+    from offhook.node.platforms.base import Order
     from offhook.node.request import Outgoing
 
 
@@ -30,13 +32,14 @@ class Answer:
         client: EndpointClient,
         clock: Clock,
         prepare: Callable[[], Awaitable[Outgoing]],
-        *,
-        hangup_function: str = "hangup",
+        hearing: Hearing | None = None,
     ) -> None:
+        # Is told what ends the call after the reply, where the platform has a connection for the whole call.
+        self.on_late: Callable[[Order], None] | None = None
         self._client = client
         self._clock = clock
         self._prepare = prepare
-        self._gathering = Gathering(hangup_function)
+        self._gathering = Gathering(hearing)
         self._pieces: deque[str] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -63,6 +66,11 @@ class Answer:
         """Tell whether nothing more will come."""
         return self._total is not None
 
+    @property
+    def protected(self) -> bool:
+        """Tell whether the caller cannot cut in on it."""
+        return self._gathering.protected
+
     async def __aenter__(self) -> Answer:
         outgoing = await self._prepare()
         self._started = self._clock.monotonic()
@@ -84,6 +92,10 @@ class Answer:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         return self._pieces.popleft()
+
+    def cut_in(self, heard: str) -> None:
+        """Let the caller cut in after ``heard``: disconnect, as far as the platform's protocol says no more of it."""
+        self.disconnect()
 
     def disconnect(self) -> None:
         """Cut the connection within this step of the event loop; an answer that is complete stays as it is."""
@@ -123,6 +135,7 @@ class Answer:
             self._first_byte = self._passed()
             while not gathering.over and (events := await stream.read()):
                 self._give(gathering.feed(events))
+            self._give(gathering.end())
             if not gathering.chunks and not gathering.over:
                 gathering.error = WireError("the stream ended without a single event")
             self._end()

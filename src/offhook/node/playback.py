@@ -31,10 +31,10 @@ class Playback:
         self._ends = 0.0
 
     async def play(self, limit: int | None = None) -> bool:
-        """Say the whole answer; tell whether ``limit`` characters were heard, which ends it early."""
+        """Say the whole answer; tell whether ``limit`` characters were heard, which ends it early if anything may."""
         async for piece in self._answer:
             self._start(piece)
-            if limit is not None and len(self._before) + len(piece) >= limit:
+            if limit is not None and not self._answer.protected and len(self._before) + len(piece) >= limit:
                 self._limit = limit
                 self._ends = self._begins + self._length(piece[: limit - len(self._before)])
                 await self._wait()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from offhook.errors import EndpointError, OffhookError, WireError
 from offhook.events import ToolCall
+from offhook.node.hearing import Hearing
+from offhook.node.platforms.alibaba_ims import ALIBABA_IMS
 from offhook.wire.fold import Fold, error_message
 from offhook.wire.sse import ServerEvent
+
+if TYPE_CHECKING:
+    from offhook.node.platforms.base import Order
 
 
 class AnswerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,14 +24,20 @@ class AnswerRecord(msgspec.Struct, frozen=True, kw_only=True):
     ``started_at`` and ``disconnected_at`` (None unless the node went away before the end) are moments of the clock's
     monotonic time in seconds; ``first_byte`` (the response headers), ``first_token`` (the first text or tool call) and
     ``total`` are seconds after ``started_at``, None for what did not come. ``chunks`` counts the events without
-    ``[DONE]``, ``done`` tells whether that came. ``hangup`` is true when the reply ordered it, however often;
-    ``tool_calls`` then holds it once. ``error`` is what went wrong; what was said before is kept.
+    ``[DONE]``, ``done`` tells whether that came. ``text`` is what the platform speaks: the reply without the platform's
+    tags, and with what a command makes the platform say. ``hangup`` is true when the reply ordered it, however often;
+    ``tool_calls`` then holds it once. ``transfer`` is the number that it handed the call to, ``protected`` tells that
+    the caller could not cut in, ``to_app`` is what went to the app instead of the caller. ``error`` is what went wrong;
+    what was said before is kept.
     """
 
     text: str = ""
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     hangup: bool = False
+    transfer: str | None = None
+    protected: bool = False
+    to_app: tuple[Any, ...] = ()
     finish_reason: str | None = None
     usage: Mapping[str, Any] | None = None
     done: bool = False
@@ -47,11 +58,13 @@ class AnswerRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Gathering:
     """Reads the events of a reply, however they were cut; the attributes hold what has come so far."""
 
-    __slots__ = ("_fold", "_hangup_function", "chunks", "done", "error")
+    __slots__ = ("_ended", "_fold", "_hearing", "_spoken", "chunks", "done", "error")
 
-    def __init__(self, hangup_function: str = "hangup") -> None:
-        self._hangup_function = hangup_function
+    def __init__(self, hearing: Hearing | None = None) -> None:
+        self._hearing = hearing or Hearing(ALIBABA_IMS)
         self._fold = Fold()
+        self._spoken: list[str] = []
+        self._ended = False
         self.chunks = 0
         self.done = False
         self.error: OffhookError | None = None
@@ -63,8 +76,13 @@ class Gathering:
 
     @property
     def useful(self) -> bool:
-        """Tell whether text or a tool call has come."""
-        return self._fold.useful
+        """Tell whether text, a tool call or another order has come."""
+        return bool(self._spoken or self._hearing.orders) or self._fold.useful
+
+    @property
+    def protected(self) -> bool:
+        """Tell whether the caller cannot cut in on the reply."""
+        return self._hearing.protected
 
     def feed(self, events: Iterable[ServerEvent]) -> list[str]:
         """Take the next events and give the pieces of text in them. Never raises: what is wrong becomes ``error``."""
@@ -74,6 +92,7 @@ class Gathering:
                 break
             if event.data.strip() == b"[DONE]":
                 self.done = True
+                pieces += self.end()
                 break
             self.chunks += 1
             try:
@@ -84,9 +103,25 @@ class Gathering:
             if event.type == "error":
                 self.error = _said_by_the_service(event.data) or EndpointError("the service reported an error")
                 break
-            if text:
-                pieces.append(text)
+            self._hearing.chunk(event.data, first=self.chunks == 1)
+            if text and (spoken := self._hearing.text(text)):
+                pieces.append(spoken)
+                self._spoken.append(spoken)
         return pieces
+
+    def end(self) -> list[str]:
+        """Take the end of the reply, once, and give what is spoken only then."""
+        if self._ended:
+            return []
+        self._ended = True
+        return self.say(self._hearing.end(self._fold.calls))
+
+    def say(self, text: str, *orders: Order) -> list[str]:
+        """Take words that are spoken as they are, and orders, and give the piece of speech that they make."""
+        said = text + "".join(self._hearing.obey(order) for order in orders)
+        if said:
+            self._spoken.append(said)
+        return [said] if said else []
 
     def feed_completion(self, completion: Mapping[str, Any]) -> list[str]:
         """Take a whole ``chat.completion`` object, as if it were one chunk, and give its text."""
@@ -97,25 +132,29 @@ class Gathering:
         }
         pieces = self.feed([ServerEvent(msgspec.json.encode(chunk))])
         self.done = self.error is None
-        return pieces
+        return pieces + self.end()
 
     def record(self, **times: Any) -> AnswerRecord:
         """Give the record of what has come, with the moments that the caller measured."""
         fold = self._fold
+        orders = self._hearing.orders
         calls: list[ToolCall] = []
         hangup = False
         for call in fold.calls:
-            if call.name == self._hangup_function:
+            if self._hearing.hangs_up(call.name):
                 # Servers repeat it on every chunk, some with a new id each time: the call ends once.
                 if hangup:
                     continue
                 hangup = True
             calls.append(ToolCall(name=call.name, arguments=call.arguments, id=call.id))
         return AnswerRecord(
-            text=fold.text,
+            text="".join(self._spoken),
             reasoning=fold.reasoning,
             tool_calls=tuple(calls),
-            hangup=hangup,
+            hangup=hangup or any(order.kind == "hangup" for order in orders),
+            transfer=next((order.to for order in orders if order.kind == "transfer"), None),
+            protected=self._hearing.protected,
+            to_app=tuple(order.data for order in orders if order.kind == "app"),
             finish_reason=fold.finish_reason,
             usage=fold.usage,
             done=self.done,

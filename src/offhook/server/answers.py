@@ -52,3 +52,9 @@ async def answer(send: Send, messages: tuple[Message, Message]) -> None:
     """Send a whole response."""
     for message in messages:
         await send(message)
+
+
+async def deny(send: Send, messages: tuple[Message, Message]) -> None:
+    """Refuse a WebSocket's handshake with a whole response (ASGI extension "WebSocket Denial Response")."""
+    for message in messages:
+        await send({**message, "type": f"websocket.{message['type']}"})

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from starlette.routing import Route, Router
+from starlette.routing import Route, Router, WebSocketRoute
 from typing_extensions import override
 
 from offhook.errors import Overloaded, Stopping, UnknownCall, UnknownPath
-from offhook.server.answers import answer, json_messages, whole_messages
+from offhook.server.answers import answer, deny, json_messages, whole_messages
 from offhook.server.door import Door, Visit, read_visit, refused
 from offhook.turns.call import key_of
 from offhook.wire.models import encode_list, encode_one
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from offhook.observe.metrics import Metrics
     from offhook.server.auth import Keys
     from offhook.server.chat import ChatDoor
+    from offhook.server.doors.door import SocketDoor
     from offhook.server.line import Line
+    from offhook.server.webhooks import WebhookDoor
 
 
 class ModelsDoor(Door):
@@ -122,13 +124,16 @@ class NowhereDoor:
         self.on_refused: Callable[[str | None], None] = lambda code: None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visit = read_visit(scope, self._clock)
+        visit = read_visit({"method": "GET", **scope}, self._clock)
         error = UnknownPath(
             f"Nothing is served at {visit.method} {visit.path}. Chat completions are at /v1/chat/completions: "
             "set the base URL to one that ends in /v1; the client appends /chat/completions."
         )
         self.on_refused(error.code)
-        await answer(send, refused(error, visit))
+        if scope["type"] == "websocket":
+            await deny(send, refused(error, visit))
+        else:
+            await answer(send, refused(error, visit))
 
 
 def make_router(
@@ -139,6 +144,9 @@ def make_router(
     metrics: MetricsDoor | None,
     keys: Keys,
     clock: Clock,
+    webhooks: Sequence[WebhookDoor] = (),
+    retell: SocketDoor | None = None,
+    relay: SocketDoor | None = None,
     on_refused: Callable[[str | None], None] = lambda code: None,
 ) -> Router:
     """Give the ASGI application. Chat and models are served under any prefix, since base URLs are mis-pasted.
@@ -146,7 +154,10 @@ def make_router(
     ``on_refused`` is given the code of each request that is refused, save those that only ask how the server is.
     """
     end, nowhere = EndDoor(line=line, keys=keys, clock=clock), NowhereDoor(clock)
-    doors: list[Door | NowhereDoor] = [chat, models, end, nowhere, *([] if metrics is None else [metrics])]
+    sockets = [door for door in (retell, relay) if door is not None]
+    doors: list[Door | NowhereDoor | SocketDoor] = [chat, models, end, nowhere, *webhooks, *sockets]
+    if metrics is not None:
+        doors.append(metrics)
     for door in doors:
         door.on_refused = on_refused
 
@@ -163,8 +174,10 @@ def make_router(
             Route("/healthz", HealthDoor(clock=clock)),
             Route("/readyz", ReadyDoor(line=line, clock=clock)),
             *([] if metrics is None else [Route("/metrics", metrics)]),
+            *socket_routes(retell, relay),
             *(Route(prefix + "/chat/completions", chat) for prefix in ("", "/{prefix:path}")),
             *(Route(prefix + "/calls/{call_id:path}/end", end) for prefix in ("", "/{prefix:path}")),
+            *(Route(f"{prefix}/webhooks/{door.name}", door) for door in webhooks for prefix in ("", "/{prefix:path}")),
             *(Route(prefix + "/models", models) for prefix in ("", "/{prefix:path}")),
             *(Route(prefix + "/models/{model_id:path}", models) for prefix in ("", "/{prefix:path}")),
         ],
@@ -172,3 +185,23 @@ def make_router(
         default=nowhere,
         lifespan=lifespan,
     )
+
+
+def socket_routes(retell: SocketDoor | None, relay: SocketDoor | None) -> list[WebSocketRoute]:
+    """Give the addresses of the WebSocket doors, under any prefix; see ``door_address.py``."""
+    routes = []
+    if retell is not None:
+        routes += [
+            WebSocketRoute(f"{prefix}/llm-websocket/{doubled}{{call_id}}{slash}", retell)
+            for prefix in ("", "/{prefix:path}")
+            for doubled in ("", "/")
+            for slash in ("", "/")
+        ]
+    if relay is not None:
+        routes += [
+            WebSocketRoute(f"{prefix}/{name}{rest}", relay)
+            for prefix in ("", "/{prefix:path}")
+            for name in ("conversationrelay", "conversation-relay")
+            for rest in ("", "/", "/{rest:path}")
+        ]
+    return routes

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Whose key came along: its id and name, what it may be used for, and how much."""
+    """Whose key came along: its id and name, what it may be used for, and how much.
+
+    ``speech`` is what is done to the text of its calls before it is spoken, None for what the settings say.
+    """
 
     id: str
     name: str
     scopes: tuple[KeyScope, ...] = SCOPES
     limits: Limits = Limits()
+    speech: str | None = None
 
     @property
     def tenant(self) -> str:
@@ -90,7 +94,7 @@ class Keys:
         if found is None or not same or found[0].state(self._book.now()) != "good":
             return None
         record = found[0]
-        return Owner(record.id, record.name, record.scopes, record.limits)
+        return Owner(record.id, record.name, record.scopes, record.limits, record.speech)
 
 
 def _bearer(headers: Mapping[str, str]) -> str | None:

@@ -23,6 +23,11 @@ def check_content_type(headers: Mapping[str, str]) -> None:
         raise WrongContentType(
             f"The body is declared as {declared!r}. Send it as JSON, with 'Content-Type: application/json'."
         )
+    check_coding(headers)
+
+
+def check_coding(headers: Mapping[str, str]) -> None:
+    """Return when a body is not declared as compressed. Raises WrongContentType otherwise (RFC 9110, 8.4)."""
     coding = headers.get("content-encoding", "").strip().lower()
     if coding not in ("", "identity"):
         raise WrongContentType(f"The body is declared as compressed ({coding!r}). Send it as it is.")

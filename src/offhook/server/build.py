@@ -15,7 +15,7 @@ from offhook.agents.testline import testline
 from offhook.config import AgentSpec, agent_spec, is_loopback, no_such_setting
 from offhook.coord.memory import MemoryCoordinator
 from offhook.dialects.base import Options
-from offhook.dialects.choose import named
+from offhook.dialects.choose import fixed, named
 from offhook.dialects.sources import check as check_sources
 from offhook.errors import SetupError
 from offhook.server.admission import Admission
@@ -24,10 +24,16 @@ from offhook.server.auth import Keys
 from offhook.server.capture import Sink, Tap, capture_to, show_reply_on, show_request_on
 from offhook.server.chat import ChatDoor
 from offhook.server.directory import Directory
+from offhook.server.doors.relay import RelayDoor
+from offhook.server.doors.retell import RetellDoor
 from offhook.server.keys import KeyBook
 from offhook.server.line import Line
+from offhook.server.reception import Reception
 from offhook.server.seen import Seen
 from offhook.server.services import Services, sound_rules
+from offhook.server.speech import speech_book
+from offhook.server.webhooks import webhook_doors
+from offhook.speech.rules import speech_of
 from offhook.store.choose import database_path, make_store
 from offhook.store.marks import Marks
 from offhook.tools.ledger import Ledger
@@ -36,6 +42,7 @@ from offhook.turns.calls import Calls
 from offhook.turns.engine import Engine
 from offhook.turns.journal import Journal
 from offhook.turns.spool import Spool
+from offhook.turns.told import Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -88,7 +95,8 @@ def build_line(
     line = _make_line(settings, directory, services, seen, store, journal, clock, [] if book is None else [book])
     line.ledger = ledger
     line.calls.on_over.append(ledger.forget)
-    chat = _chat_door(settings, line, accepted, clock)
+    reception = _reception(settings, line)
+    chat = _chat_door(settings, reception, accepted, clock)
     router = make_router(
         line,
         chat=chat,
@@ -96,27 +104,47 @@ def build_line(
         metrics=_metrics_door(settings, seen, accepted, clock),
         keys=accepted,
         clock=clock,
+        webhooks=webhook_doors(settings, Told(clock, line.calls, store), clock),
+        retell=RetellDoor(**_door_parts(settings, reception, accepted, clock)),
+        relay=RelayDoor(**_door_parts(settings, reception, accepted, clock)),
         on_refused=seen.refused,
     )
     line.app = Tap(router, sinks, clock, arrivals=arrivals) if sinks else router
     return line
 
 
-def _chat_door(settings: Settings, line: Line, keys: Keys, clock: Clock) -> ChatDoor:
-    return ChatDoor(
+def _reception(settings: Settings, line: Line) -> Reception:
+    return Reception(
         engine=line.engine,
         calls=line.calls,
         admission=line.admission,
         directory=line.directory,
-        keys=keys,
-        clock=clock,
-        dialect=None if settings.platform == "auto" else named(settings.platform),
         options=dialect_options(settings.dialect),
-        max_body=settings.max_body,
         memory=None if settings.memory == "auto" else settings.memory,
         language=None if settings.language == "auto" else settings.language,
+        speech=speech_book(settings),
+    )
+
+
+def _chat_door(settings: Settings, reception: Reception, keys: Keys, clock: Clock) -> ChatDoor:
+    return ChatDoor(
+        reception=reception,
+        keys=keys,
+        clock=clock,
+        dialect=fixed(settings.platform),
+        max_body=settings.max_body,
         slow_reader=settings.limits_slow_reader,
     )
+
+
+def _door_parts(settings: Settings, reception: Reception, keys: Keys, clock: Clock) -> dict[str, Any]:
+    return {
+        "reception": reception,
+        "keys": keys,
+        "clock": clock,
+        "patience": settings.limits_slow_reader,
+        "setup": settings.head_timeout,
+    }
 
 
 def _metrics_door(settings: Settings, seen: Seen, keys: Keys, clock: Clock) -> MetricsDoor | None:
@@ -174,6 +202,7 @@ def _make_line(
         rules=sound_rules(settings),
         phrases=services.phrases(),
         tracer=seen.tracer,
+        reading=services.reading,
     )
     admission = Admission(
         clock,
@@ -193,7 +222,7 @@ def _make_line(
         store=store,
         journal=journal,
         secret=numbers if database else None,
-        parts=[*parts, *seen.parts],
+        parts=[*parts, *seen.parts, services.reading],
     )
     seen.line = line
     return line
@@ -276,7 +305,7 @@ def make_agent(
             services.failover(spec),
             system_prompt=_system_prompt(spec),
             toolbox=services.toolbox(_tools(spec, load)),
-            commands=[name for name in spec.tools or () if name in DEFINITIONS],
+            commands=[name for name in DEFINITIONS if name in (spec.tools or ())],
             rounds=settings.tools_rounds,
             hold=settings.tools_hold,
         )
@@ -311,6 +340,8 @@ def dialect_options(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Option
         except msgspec.ValidationError as error:
             raise SetupError(f"[dialect.{name}]: {error}.") from None
         check_sources(options[name])
+        if options[name].speech is not None:
+            speech_of(options[name].speech or "")
     return options
 
 

@@ -20,6 +20,7 @@ import msgspec
 
 from offhook.dialects.base import KEY_PARAMETERS
 from offhook.errors import SetupError
+from offhook.server.door_address import masked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
     from offhook.clock import Clock
 
-SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "cookie", "proxy-authorization"})
+SECRET_HEADERS = frozenset(
+    {"authorization", "api-key", "x-api-key", "cookie", "proxy-authorization", "x-livekit-worker-token"}
+    | {"x-vapi-secret", "x-retell-signature", "x-twilio-signature"}
+)
 MASK = "***"
 _SCHEMES = frozenset({"bearer", "basic", "digest", "token", "apikey"})
 
@@ -147,7 +151,7 @@ def _begin(scope: Scope, received: float) -> Exchange:
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     return Exchange(
         method=scope["method"],
-        path=scope["path"],
+        path=masked(scope["path"]),
         query=[(name, MASK if name.lower() in KEY_PARAMETERS else value) for name, value in query],
         headers=[(name, _masked(value) if name in SECRET_HEADERS else value) for name, value in headers],
         received=received,

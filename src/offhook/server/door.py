@@ -12,6 +12,7 @@ import msgspec
 from offhook.errors import OffhookError, WrongMethod
 from offhook.server.answers import answer, error_messages
 from offhook.server.auth import ANYBODY, Owner
+from offhook.server.door_address import masked
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -28,7 +29,7 @@ _LONGEST_REQUEST_ID = 128
 class Visit(msgspec.Struct, frozen=True):
     """A request before its body is read. Header names are in lower case; of a repeated name the last counts.
 
-    ``owner`` is whose key it came with.
+    ``owner`` is whose key it came with. ``path`` shows none.
     """
 
     method: str
@@ -102,7 +103,7 @@ def read_visit(scope: Scope, clock: Clock) -> Visit:
     good = 0 < len(asked) <= _LONGEST_REQUEST_ID and asked.isascii() and asked.isprintable()
     return Visit(
         method=scope["method"],
-        path=scope["path"],
+        path=masked(scope["path"]),
         headers=headers,
         query=query,
         request_id=asked if good else clock.new_id("req_"),

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 
 class Edge(msgspec.Struct, frozen=True):
-    """The limits of a connection, its certificate (None: plain HTTP), and the proxies that are believed."""
+    """The limits of a connection, its certificate (None: plain HTTP), and the proxies that are believed.
+
+    ``max_frame`` is the bytes of a WebSocket message.
+    """
 
     limits: Limits = Limits()
     certificate: Certificate | None = None
     proxies: tuple[str, ...] = ()
+    max_frame: int = 8 * 1024 * 1024
 
 
 def edge_of(settings: Settings) -> Edge:
@@ -39,7 +43,12 @@ def edge_of(settings: Settings) -> Edge:
         body_timeout=settings.body_timeout,
         slow_reader=settings.limits_slow_reader,
     )
-    return Edge(limits=limits, certificate=certificate, proxies=_proxies(settings.forwarded_allow_ips))
+    return Edge(
+        limits=limits,
+        certificate=certificate,
+        proxies=_proxies(settings.forwarded_allow_ips),
+        max_frame=settings.max_body,
+    )
 
 
 def _proxies(given: Sequence[str]) -> tuple[str, ...]:

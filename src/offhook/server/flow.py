@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("offhook.server")
 
-# The names in the scope's extensions, of a ``Flow`` and of a ``Hold``.
+# The names in the scope's extensions: of a ``Flow``, of a ``Hold``, and of a list of what is called before a WebSocket
+# is closed because the server goes down.
 FLOW = "offhook.flow"
 HOLD = "offhook.hold"
+FAREWELL = "offhook.farewell"
 
 # With so many bytes that are not sent a transport is full.
 MOST_UNSENT = 64 * 1024

@@ -54,7 +54,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A key as it is kept: not its secret, but the SHA-256 of it in hexadecimal. Times are seconds since the epoch."""
+    """A key as it is kept: not its secret, but the SHA-256 of it in hexadecimal. Times are seconds since the epoch.
+
+    ``speech`` is what is done to the text of its calls before it is spoken; None: what the settings say.
+    """
 
     id: Annotated[str, Meta(pattern="^[a-z0-9]{10}$")]
     name: str
@@ -64,6 +67,7 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     expires_at: float | None = None
     revoked_at: float | None = None
     limits: Limits = Limits()
+    speech: str | None = None
 
     def state(self, now: float) -> Literal["good", "expired", "revoked"]:
         """Give what the key is worth at a time."""
@@ -134,6 +138,7 @@ class KeyFile:
         scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES,
         expires_at: float | None = None,
         limits: Limits | None = None,
+        speech: str | None = None,
     ) -> NewKey:
         """Make a key and keep its record. Raises SetupError for a bad name, and as ``read`` and writing do."""
         if not (0 < len(name) <= LONGEST_NAME and name.isprintable() and name == name.strip()):
@@ -152,6 +157,7 @@ class KeyFile:
                 created_at=clock.now(),
                 expires_at=expires_at,
                 limits=limits or Limits(),
+                speech=speech,
             )
             records.append(record)
             return record

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from typing_extensions import override
 
 from offhook.clock import SystemClock
 from offhook.server.flow import FLOW, HOLD, Flow, Hold, Patience
@@ -18,15 +20,17 @@ if TYPE_CHECKING:
     from offhook.clock import Clock
 
 
-class Outlet:
+Mark = TypeVar("Mark")
+
+
+class Channel(Generic[Mark]):
     """The way out to one client; one that takes nothing for ``patience`` seconds is cut off.
 
     On a server that says how full its transport is (``LineProtocol``) a message is on its way when ``put`` returns;
-    on any other it waits until somebody awaits ``drain``. ``sent`` is the mark of the last message that has gone out,
-    and ``over`` tells that the body's end has.
+    on any other it waits until somebody awaits ``drain``.
     """
 
-    __slots__ = ("_clock", "_flow", "_hold", "_patience", "_send", "_sending", "_waiting", "over", "sent")
+    __slots__ = ("_clock", "_flow", "_hold", "_patience", "_send", "_sending", "_waiting")
 
     def __init__(self, scope: Scope, send: Send, *, clock: Clock | None = None, patience: float = 30.0) -> None:
         self._send = send
@@ -35,18 +39,16 @@ class Outlet:
         extensions: dict[str, Any] = scope.get("extensions", {})
         self._flow: Flow | None = extensions.get(FLOW)
         self._hold: Hold | None = extensions.get(HOLD)
-        self._waiting: deque[tuple[Message, int]] = deque()
+        self._waiting: deque[tuple[Message, Mark]] = deque()
         self._sending = asyncio.Lock()
-        self.sent = 0
-        self.over = False
 
     @property
     def blocked(self) -> bool:
         """Tell whether the client cannot take more now."""
         return bool(self._waiting) or self._flow is None or self._flow.write_paused
 
-    def put(self, message: Message, mark: int = 0) -> None:
-        """Send a message, or keep it for ``drain`` when the client cannot take it."""
+    def put(self, message: Message, mark: Mark) -> None:
+        """Send a message, or keep it for ``drain`` when the client cannot take it; ``mark`` says what it is."""
         if self.blocked or self._sending.locked():
             self._waiting.append((message, mark))
         else:
@@ -64,6 +66,9 @@ class Outlet:
                 if self._hold is not None and self._hold.gone:
                     self._waiting.clear()
                     return
+                if not self._waiting:
+                    # Taken back meanwhile.
+                    break
                 message, mark = self._waiting.popleft()
                 await self._send(message)
                 self._went(message, mark)
@@ -87,6 +92,24 @@ class Outlet:
         finally:
             patience.cancel()
 
+    def _went(self, message: Message, mark: Mark) -> None:
+        """Note that a message has gone out."""
+
+
+class Outlet(Channel[int]):
+    """The way out of one HTTP response. ``sent`` is the mark of the last message that has gone out.
+
+    ``over`` tells that the body's end has.
+    """
+
+    __slots__ = ("over", "sent")
+
+    def __init__(self, scope: Scope, send: Send, *, clock: Clock | None = None, patience: float = 30.0) -> None:
+        super().__init__(scope, send, clock=clock, patience=patience)
+        self.sent = 0
+        self.over = False
+
+    @override
     def _went(self, message: Message, mark: int) -> None:
         self.sent = mark
         self.over = message["type"] == "http.response.body" and not message.get("more_body", False)

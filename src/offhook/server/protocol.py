@@ -168,6 +168,13 @@ class LineProtocol(HttpToolsProtocol):
             else:
                 return True
 
+    @override
+    def _should_upgrade(self) -> bool:
+        """Tell whether a WebSocket is offered where there is one, and no response before it is under way."""
+        free = self._active is None or self._active.response_complete
+        spoken = (self.scope["method"], self.scope["http_version"]) == ("GET", "1.1")
+        return super()._should_upgrade() and free and spoken and bool(getattr(self.config, "is_door", bool)(self.url))
+
     # --- the parser's news ------------------------------------------------------------------------------------
 
     @override
@@ -199,8 +206,7 @@ class LineProtocol(HttpToolsProtocol):
             return
         if len(self.pipeline) >= MOST_WAITING:
             raise BadHttp(f"More than {MOST_WAITING} requests wait on this connection; read their answers first.")
-        if not self.url.startswith(b"/"):
-            self.url = without_host(self.url)
+        self.url = without_host(self.url)
         if version == "1.0":
             self.expect_100_continue = False  # Such a client knows no interim answer.
         super().on_headers_complete()
@@ -224,6 +230,7 @@ class LineProtocol(HttpToolsProtocol):
         method = self.parser.get_method()
         if method == b"CONNECT":
             raise WrongMethod("This is no proxy; use GET or POST.", allow="GET, HEAD, POST")
+        self.url = without_host(self.url)
         self.scope["method"] = method.decode("ascii")
         self.scope["http_version"] = version
         self._upgrading = True

@@ -78,7 +78,9 @@ def meant(error: httptools.HttpParserError, data: bytes) -> OffhookError:
 
 
 def without_host(url: bytes) -> bytes:
-    """Give the path and query of an address that names a host too (RFC 9112, 3.2.2). Raises BadHttp for a bad one."""
+    """Give the path and query of an address that may name a host (RFC 9112, 3.2.2). Raises BadHttp for a bad one."""
+    if url.startswith(b"/"):
+        return url
     try:
         parsed = httptools.parse_url(url)
     except httptools.HttpParserInvalidURLError:

@@ -14,11 +14,13 @@ import uvloop
 from typing_extensions import override
 
 from offhook.errors import OffhookError, SetupError
+from offhook.server.door_address import is_door
 from offhook.server.edge import Edge
 from offhook.server.listen import BACKLOG
 from offhook.server.listen import base_url_of as base_url_of
 from offhook.server.listen import bind as bind
 from offhook.server.protocol import LineProtocol
+from offhook.server.websocket import LineWebSocket
 
 if TYPE_CHECKING:
     import socket
@@ -42,13 +44,16 @@ _LAST_TASKS = 1.0
 
 
 class _Config(uvicorn.Config):
-    """Uvicorn's configuration; ``limits`` are those of each connection."""
+    """Uvicorn's configuration; ``limits`` are those of each connection, ``is_door`` tells where a WebSocket is."""
 
     def __init__(self, app: ASGIApp, edge: Edge) -> None:
         super().__init__(
             app,
             http=LineProtocol,
-            ws="none",
+            ws=LineWebSocket,
+            ws_max_size=edge.max_frame,
+            # Frames of a few words gain nothing by it.
+            ws_per_message_deflate=False,
             lifespan="on",
             log_config=None,
             access_log=False,
@@ -61,6 +66,7 @@ class _Config(uvicorn.Config):
             timeout_graceful_shutdown=int(_LAST_BYTES) + 1,
         )
         self.limits = edge.limits
+        self.is_door = is_door
         self.certificate = edge.certificate
 
     @override

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from offhook.errors import SetupError
 from offhook.events import Command
+from offhook.server.speech import asks_for_numbers, load_numbers
+from offhook.speech.numbers import spoken
 from offhook.tools.run import Toolbox
 from offhook.tools.schema import describe
+from offhook.turns.aloud import Reading
 from offhook.turns.phrases import Phrases
 from offhook.turns.sound import SoundRules
 from offhook.upstream.attempt import Upstream
@@ -41,6 +44,7 @@ class Services:
         self._named = {spec.name: self._upstream(spec) for spec in specs_of(settings.upstream_table)}
         self.upstreams: list[Upstream] = list(self._named.values())
         self._fillers: set[str] = set()
+        self.reading = Reading(spoken, load_numbers if asks_for_numbers(settings) else None)
 
     @property
     def described(self) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from typing_extensions import override
 
-from offhook.dialects.base import Dialect, Options
+from offhook.dialects.base import Delivery, Dialect, Extra, Options
 from offhook.errors import AgentError, OffhookError, Superseded
-from offhook.events import Aside, Event, Finish, Text, Usage
+from offhook.events import Aside, Command, Event, Finish, Text, Usage
 from offhook.server.answers import REQUEST_ID, error_messages, json_messages
 from offhook.wire.chat import (
     CallDelta,
@@ -33,13 +34,17 @@ if TYPE_CHECKING:
 
 
 class Face(msgspec.Struct, frozen=True):
-    """How a reply looks from the client's side. ``holds`` tells that the end of its body waits for its record."""
+    """How a reply looks from the client's side. ``holds`` tells that the end of its body waits for its record.
+
+    ``offered`` are the functions that the request offers.
+    """
 
     request: ChatRequest
     request_id: str
     dialect: Dialect
     options: Options
     holds: bool = False
+    offered: frozenset[str] = frozenset()
 
 
 class _Reader:
@@ -53,6 +58,7 @@ class _Reader:
         self._said: list[str] = []
         self._call_ids: set[str] = set()
         self._over = False
+        self._delivery = Delivery(face.options, face.offered, whole=not face.request.stream)
         self.first_byte: float | None = None
         self.id = clock.new_id("chatcmpl-")
         self.created = int(clock.now())
@@ -82,7 +88,7 @@ class _Reader:
         if isinstance(event, Usage):
             self._usage = event
             return ()
-        return self._face.dialect.write(event, self._face.options)
+        return self._face.dialect.write(event, self._delivery)
 
     def _named(self, call: CallDelta) -> CallDelta:
         """Give the call with an id that no other call of the reply has."""
@@ -112,6 +118,8 @@ class StreamReader(_Reader):
         self._count = face.request.include_usage
         self._length = 0
         self._held = False
+        # How many chunks of the platform's own stand in front of the one with the role.
+        self._lead = 0
 
     def read(self, events: Sequence[Event]) -> None:
         chunks: list[bytes] = []
@@ -121,12 +129,22 @@ class StreamReader(_Reader):
                     self._finish(event, chunks)
                 self._over = True
                 return
-            chunks.extend(map(self._chunk, self._pieces(event)))
+            if chunks and isinstance(event, Command):
+                self._go_on()
+            for piece in self._pieces(event):
+                if isinstance(piece, Extra) and not self._begun and len(chunks) == self._lead:
+                    self._lead += 1
+                chunks.append(self._chunk(piece))
             if isinstance(event, Text | Aside):
                 # A command may be written as text too, and nobody hears that.
                 self._length += len(event.text)
         if chunks:
             self._write(chunks)
+
+    def _go_on(self) -> None:
+        """Note that what comes next is not the first of the reply."""
+        if not self._delivery.begun:
+            self._delivery = msgspec.structs.replace(self._delivery, begun=True)
 
     def end(self) -> None:
         if self._held:
@@ -138,6 +156,8 @@ class StreamReader(_Reader):
             if self._count:
                 self._said.append(piece)
             return self._writer.text(piece)
+        if isinstance(piece, Extra):
+            return self._writer.extra(piece.chunk)
         return self._writer.call(self._named(piece))
 
     def _finish(self, finish: Finish, chunks: list[bytes]) -> None:
@@ -162,7 +182,8 @@ class StreamReader(_Reader):
         if not self._begun:
             self._begun = True
             self._put(_stream_start(self._face.request_id), 0)
-            chunks.insert(0, self._writer.role())
+            chunks.insert(self._lead, self._writer.role())
+            self._go_on()
         message = {"type": "http.response.body", "body": b"".join(chunks), "more_body": more}
         self._outlet.put(message, self._length)
 
@@ -176,6 +197,7 @@ class CompletionReader(_Reader):
     def __init__(self, face: Face, outlet: Outlet, clock: Clock) -> None:
         super().__init__(face, outlet, clock)
         self._calls: list[CallDelta] = []
+        self._extra: dict[str, Any] = {}
         self._held: tuple[Message, ...] = ()
         # How many characters can be heard of what was gathered, and of what has gone out.
         self._heard = 0
@@ -198,6 +220,8 @@ class CompletionReader(_Reader):
             for piece in self._pieces(event):
                 if isinstance(piece, str):
                     self._said.append(piece)
+                elif isinstance(piece, Extra):
+                    self._extra = _merged(self._extra, piece.message)
                 else:
                     self._calls.append(self._named(piece))
 
@@ -221,12 +245,23 @@ class CompletionReader(_Reader):
             calls=self._calls,
             reason=_wire_reason(finish, called=bool(self._calls)),
             usage=usage_object(usage.prompt_tokens, usage.completion_tokens),
+            extra=self._extra,
         )
         self._held = json_messages(200, body, request_id=self._face.request_id)
         self._length = self._heard
         self.first_byte = self._clock.monotonic()
         if not self._face.holds:
             self.end()
+
+
+def _merged(fields: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the fields of a message with more of them: objects under one name become one, the later key wins."""
+    both = {name: {**fields[name], **value} for name, value in more.items() if _are_objects(fields.get(name), value)}
+    return {**fields, **more, **both}
+
+
+def _are_objects(one: object, other: object) -> bool:
+    return isinstance(one, Mapping) and isinstance(other, Mapping)
 
 
 def _error_of(finish: Finish, options: Options) -> OffhookError | None:

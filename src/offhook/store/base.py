@@ -12,6 +12,7 @@ import msgspec
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterable
 
 
 class CallRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="call"):
@@ -19,7 +20,8 @@ class CallRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="call"
 
     ``caller`` and ``callee`` are what may be shown of the numbers (``***4567``), ``caller_mark`` and ``callee_mark``
     their HMAC (see ``numbers.py``); the numbers themselves are not kept. ``state`` is the agent's own, a JSON text.
-    ``named`` tells that the platform named the call; otherwise ``id`` was made here for one turn.
+    ``named`` tells that the platform named the call; otherwise ``id`` was made here for one turn. ``connected_at``,
+    ``hung_up_by`` (``agent``, ``caller`` or ``system``) and ``duration``, in seconds, are what the platform reported.
 
     Alone it only changes a call that is there: one that was deleted, or never had a turn, does not begin by it.
     """
@@ -38,6 +40,9 @@ class CallRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="call"
     state: str | None = None
     ended_at: float | None = None
     ended_by: str | None = None
+    connected_at: float | None = None
+    hung_up_by: str | None = None
+    duration: float | None = None
 
 
 class EventRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -131,6 +136,40 @@ class Intent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     ended_at: float | None = None
 
 
+class Spoken(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Something that the platform reported as said in a call; told again under its ``key`` it replaces what was there.
+
+    ``role`` is ``agent``, ``caller`` or ``other``; ``turn_id`` the platform's name of the turn, where it tells one.
+    """
+
+    key: str
+    role: str
+    text: str
+    at: float | None = None
+    turn_id: str | None = None
+
+
+class CallTold(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="told"):
+    """A change: the platform reported something of a call beside its turns; one that is not there is not made by it.
+
+    It ends a call that has not ended, and leaves the end of another as it is. What it does not know stays; of numbers
+    and user data it fills in what was not known.
+    """
+
+    call_id: str
+    caller: str | None = None
+    callee: str | None = None
+    caller_mark: str | None = None
+    callee_mark: str | None = None
+    user_data: str | None = None
+    ended_at: float | None = None
+    ended_by: str | None = None
+    connected_at: float | None = None
+    hung_up_by: str | None = None
+    duration: float | None = None
+    spoken: tuple[Spoken, ...] = ()
+
+
 class IntentDone(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="intent_done"):
     """A change: a side effect has ended; the first of its key counts, and one whose intent is gone changes nothing."""
 
@@ -142,14 +181,20 @@ class IntentDone(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="inten
 
 
 # Of a CallRecord alone: its state changed, or it ended. A call that is not there, deleted maybe, is not made by it.
-Change: TypeAlias = TurnKept | Heard | CallRecord | IntentDone
+Change: TypeAlias = TurnKept | Heard | CallRecord | CallTold | IntentDone
 
 
 class StoredCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A call with its turns, in the order in which they were written."""
+    """A call with its turns, in the order in which they were written, and what its platform reported as spoken."""
 
     call: CallRecord
     turns: tuple[TurnRecord, ...] = ()
+    spoken: tuple[Spoken, ...] = ()
+
+
+def in_order(spoken: Iterable[Spoken]) -> tuple[Spoken, ...]:
+    """Give what was spoken in the order of its times, what has none last."""
+    return tuple(sorted(spoken, key=lambda one: (one.at is None, one.at or 0.0, one.key)))
 
 
 class CallSummary(msgspec.Struct, frozen=True, kw_only=True):

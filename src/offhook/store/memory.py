@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from offhook.errors import StoreError
-from offhook.store.base import CallRecord, CallSummary, Heard, IntentDone, StoredCall, TurnKept
+from offhook.store.base import CallRecord, CallSummary, CallTold, Heard, IntentDone, StoredCall, TurnKept, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from offhook.store.base import Change, Intent, TurnRecord
+    from offhook.store.base import Change, Intent, Spoken, TurnRecord
 
 
 class MemoryStore:
@@ -29,6 +29,8 @@ class MemoryStore:
         # By id, in the order of their last change.
         self._calls: dict[str, CallRecord] = {}
         self._turns: dict[str, dict[str, TurnRecord]] = {}
+        # By their key.
+        self._spoken: dict[str, dict[str, Spoken]] = {}
         # The call of each turn.
         self._homes: dict[str, str] = {}
         # By key, the oldest first.
@@ -52,6 +54,8 @@ class MemoryStore:
             return future
         if isinstance(change, Heard):
             self._heard(change)
+        elif isinstance(change, CallTold):
+            self._told(change)
         elif isinstance(change, IntentDone):
             self._intent_done(change)
         else:
@@ -78,6 +82,11 @@ class MemoryStore:
             turns = self._turns[home]
             turns[change.uid] = msgspec.structs.replace(turns[change.uid], heard=change.heard)
 
+    def _told(self, change: CallTold) -> None:
+        if (old := self._calls.get(change.call_id)) is not None:
+            self._calls[old.id] = told(old, change)
+            self._spoken.setdefault(old.id, {}).update({one.key: one for one in change.spoken})
+
     def _intent_done(self, change: IntentDone) -> None:
         intent = self._intents.get(change.key)
         if intent is not None and intent.outcome is None:
@@ -87,6 +96,7 @@ class MemoryStore:
 
     def _forget(self, call_id: str) -> None:
         del self._calls[call_id]
+        self._spoken.pop(call_id, None)
         for uid in self._turns.pop(call_id):
             del self._homes[uid]
         self._forget_intents(lambda intent: intent.call_id == call_id)
@@ -121,7 +131,8 @@ class MemoryStore:
         call = self._calls.get(call_id)
         if call is None:
             return None
-        return StoredCall(call=call, turns=tuple(self._turns[call_id].values()))
+        spoken = in_order(self._spoken.get(call_id, {}).values())
+        return StoredCall(call=call, turns=tuple(self._turns[call_id].values()), spoken=spoken)
 
     async def recent(self, call_id: str) -> StoredCall | None:
         """Give a call as ``find`` does: all that is here may go on."""
@@ -166,9 +177,22 @@ class MemoryStore:
 def merged(old: CallRecord, new: CallRecord) -> CallRecord:
     """Give a call after a change: the newer of the two wins, the other one fills in what it does not know."""
     older, newer = (old, new) if new.last_at >= old.last_at else (new, old)
+    # Who hung up and for how long it was are of an end, and nothing of a call that goes on.
+    own = {"ended_at", "ended_by"} if newer.ended_by is not None else {"ended_at", "ended_by", "hung_up_by", "duration"}
     known = {
         name: getattr(older, name)
         for name in CallRecord.__struct_fields__
-        if getattr(newer, name) is None and name not in {"ended_at", "ended_by"}
+        if getattr(newer, name) is None and name not in own
     }
     return msgspec.structs.replace(newer, begun_at=min(old.begun_at, new.begun_at), **known)
+
+
+def told(old: CallRecord, new: CallTold) -> CallRecord:
+    """Give a call after its platform reported something of it: it ends once, and numbers are only filled in."""
+    names = set(CallRecord.__struct_fields__).intersection(CallTold.__struct_fields__)
+    known = {name: value for name in names if (value := getattr(new, name)) is not None}
+    for name in names - {"hung_up_by", "duration"}:
+        taken = old.ended_by if name == "ended_at" else getattr(old, name)
+        if taken is not None:
+            known.pop(name, None)
+    return msgspec.structs.replace(old, **known)

@@ -11,13 +11,16 @@ import msgspec
 from offhook.store.base import (
     CallRecord,
     CallSummary,
+    CallTold,
     EventRecord,
     Intent,
     IntentDone,
     PromptChange,
+    Spoken,
     StoredCall,
     TurnKept,
     TurnRecord,
+    in_order,
 )
 from offhook.wire.chat import well_formed
 
@@ -46,13 +49,15 @@ def encoded(value: object) -> str:
 class Rows:
     """The rows of a batch of changes, by the statement that takes them."""
 
-    __slots__ = ("calls", "encode", "ended", "events", "heard", "turns")
+    __slots__ = ("calls", "encode", "ended", "events", "heard", "spoken", "told", "turns")
 
     def __init__(self, changes: Iterable[Change], *, encode: Callable[[object], str] = encoded) -> None:
         self.calls: list[Row] = []
         self.turns: list[Row] = []
         self.events: list[Row] = []
         self.heard: list[Row] = []
+        self.told: list[Row] = []
+        self.spoken: list[Row] = []
         self.ended: list[Row] = []
         self.encode = encode
         for change in changes:
@@ -69,6 +74,10 @@ class Rows:
             )
         elif isinstance(change, CallRecord):
             self.calls.append((*_call_row(change), False, change.id))
+        elif isinstance(change, CallTold):
+            *values, spoken = msgspec.structs.astuple(change)[1:]
+            self.told.append((*values, change.call_id))
+            self.spoken.extend((change.call_id, *msgspec.structs.astuple(one), change.call_id) for one in spoken)
         elif isinstance(change, IntentDone):
             self.ended.append((change.outcome, change.code, change.result, change.ended_at, change.key))
         else:
@@ -123,7 +132,7 @@ def mended(change: Change) -> Rows:
     RecursionError when there is something in it that has no JSON.
     """
     rows = Rows((change,), encode=_encoded_at_any_rate)
-    for kind in (rows.calls, rows.turns, rows.events, rows.heard, rows.ended):
+    for kind in (rows.calls, rows.turns, rows.events, rows.heard, rows.told, rows.spoken, rows.ended):
         kind[:] = [tuple(_mended(value) for value in row) for row in kind]
     return rows
 
@@ -162,6 +171,7 @@ def _plain(value: Any) -> Any:
 
 
 _CALL = CallRecord.__struct_fields__
+_SPOKEN = Spoken.__struct_fields__
 _TURN = tuple(name for name in TurnRecord.__struct_fields__ if name != "events")
 
 
@@ -183,12 +193,16 @@ def summary_of(row: Row) -> CallSummary:
     return CallSummary(call=call_of(tuple(call)), turns=turns, failed=failed)
 
 
-def stored_call(call: Row, turns: Iterable[Row], events: Iterable[Row]) -> StoredCall:
-    """Give a call with its turns and theirs with their events, each in the order of its rows."""
+def stored_call(call: Row, turns: Iterable[Row], events: Iterable[Row], spoken: Iterable[Row] = ()) -> StoredCall:
+    """Give a call with its turns and theirs with their events, each in the order of its rows, and what was spoken."""
     of_turn: dict[str, list[EventRecord]] = {}
     for uid, _, kind, at, data in events:
         of_turn.setdefault(uid, []).append(EventRecord(kind=kind, at=at, data=_data(data)))
-    return StoredCall(call=call_of(call), turns=tuple(_turn_of(row, of_turn.get(row[0], ())) for row in turns))
+    return StoredCall(
+        call=call_of(call),
+        turns=tuple(_turn_of(row, of_turn.get(row[0], ())) for row in turns),
+        spoken=in_order(Spoken(**dict(zip(_SPOKEN, row[1:], strict=True))) for row in spoken),
+    )
 
 
 def _turn_of(row: Row, events: Iterable[EventRecord]) -> TurnRecord:

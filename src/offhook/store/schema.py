@@ -46,6 +46,9 @@ calls = Table(
     Column("state", Text),
     Column("ended_at", Double),
     Column("ended_by", Text),
+    Column("connected_at", Double),
+    Column("hung_up_by", Text),
+    Column("duration", Double),
     Index(None, "last_at"),
     Index(None, "caller_mark"),
     Index(None, "callee_mark"),
@@ -96,6 +99,18 @@ events = Table(
     Column("at", Double, nullable=False),
     Column("data", Text, nullable=False),
     # The rows lie in their key itself: one tree to write instead of two.
+    sqlite_with_rowid=False,
+)
+
+spoken = Table(
+    "spoken",
+    metadata,
+    Column("call_id", Text, ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at", Double),
+    Column("turn_id", Text),
     sqlite_with_rowid=False,
 )
 

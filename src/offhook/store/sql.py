@@ -109,7 +109,8 @@ class SqlStore:
             if call is None:
                 return None
             turns = connection.execute(sql.TURNS, values).fetchall()
-            return stored_call(call, turns, connection.execute(sql.EVENTS, values))
+            spoken = connection.execute(sql.SPOKEN, values).fetchall()
+            return stored_call(call, turns, connection.execute(sql.EVENTS, values), spoken)
 
         return await self._read(ask)
 

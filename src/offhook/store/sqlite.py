@@ -306,6 +306,8 @@ def put(connection: sqlite3.Connection, rows: Rows) -> None:
         (sql.ADD_TURN, rows.turns),
         (sql.ADD_EVENT, rows.events),
         (sql.SET_HEARD, rows.heard),
+        (sql.TELL_CALL, rows.told),
+        (sql.PUT_SPOKEN, rows.spoken),
         (sql.END_INTENT, rows.ended),
     ):
         if some:

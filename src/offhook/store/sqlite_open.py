@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # The versions of the schema, oldest first, as in ``migrations/versions``; "" is that of a database taken back to none.
-REVISIONS = ("", "0001", "0002")
+REVISIONS = ("", "0001", "0002", "0003")
 
 DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})

@@ -7,7 +7,8 @@ CREATE = (
     """
 CREATE TABLE calls ( id TEXT NOT NULL, platform TEXT NOT NULL, begun_at DOUBLE NOT NULL, last_at DOUBLE NOT NULL,
 named BOOLEAN NOT NULL, room TEXT, caller TEXT, callee TEXT, caller_mark TEXT, callee_mark TEXT, user_data TEXT,
-state TEXT, ended_at DOUBLE, ended_by TEXT, CONSTRAINT pk_calls PRIMARY KEY (id) )
+state TEXT, ended_at DOUBLE, ended_by TEXT, connected_at DOUBLE, hung_up_by TEXT, duration DOUBLE, CONSTRAINT
+pk_calls PRIMARY KEY (id) )
 """,
     """
 CREATE INDEX ix_calls_callee_mark ON calls (callee_mark)
@@ -27,6 +28,11 @@ CREATE INDEX ix_intents_at ON intents (at)
 """,
     """
 CREATE INDEX ix_intents_call_id ON intents (call_id)
+""",
+    """
+CREATE TABLE spoken ( call_id TEXT NOT NULL, "key" TEXT NOT NULL, role TEXT NOT NULL, text TEXT NOT NULL, at DOUBLE,
+turn_id TEXT, CONSTRAINT pk_spoken PRIMARY KEY (call_id, "key"), CONSTRAINT fk_spoken_call_id_calls FOREIGN
+KEY(call_id) REFERENCES calls (id) ON DELETE CASCADE ) WITHOUT ROWID
 """,
     """
 CREATE TABLE turns ( id INTEGER NOT NULL, uid TEXT NOT NULL, call_id TEXT NOT NULL, model TEXT NOT NULL, turn_id
@@ -53,15 +59,16 @@ CREATE TABLE alembic_version ( version_num VARCHAR(32) NOT NULL, CONSTRAINT alem
 
 PUT_CALL = """
 INSERT INTO calls (id, platform, begun_at, last_at, named, room, caller, callee, caller_mark, callee_mark,
-user_data, state, ended_at, ended_by) SELECT ? AS anon_1, ? AS anon_2, ? AS anon_3, ? AS anon_4, ? AS anon_5, ? AS
-anon_6, ? AS anon_7, ? AS anon_8, ? AS anon_9, ? AS anon_10, ? AS anon_11, ? AS anon_12, ? AS anon_13, ? AS anon_14
-WHERE ? = 1 OR (EXISTS (SELECT * FROM calls WHERE calls.id = ?)) ON CONFLICT (id) DO UPDATE SET platform = CASE WHEN
-(excluded.last_at >= calls.last_at) THEN excluded.platform ELSE calls.platform END, begun_at = CASE WHEN
-(excluded.begun_at < calls.begun_at) THEN excluded.begun_at ELSE calls.begun_at END, last_at = CASE WHEN
-(excluded.last_at >= calls.last_at) THEN excluded.last_at ELSE calls.last_at END, named = CASE WHEN
-(excluded.last_at >= calls.last_at) THEN excluded.named ELSE calls.named END, room = CASE WHEN (excluded.last_at >=
-calls.last_at) THEN coalesce(excluded.room, calls.room) ELSE coalesce(calls.room, excluded.room) END, caller = CASE
-WHEN (excluded.last_at >= calls.last_at) THEN coalesce(excluded.caller, calls.caller) ELSE coalesce(calls.caller,
+user_data, state, ended_at, ended_by, connected_at, hung_up_by, duration) SELECT ? AS anon_1, ? AS anon_2, ? AS
+anon_3, ? AS anon_4, ? AS anon_5, ? AS anon_6, ? AS anon_7, ? AS anon_8, ? AS anon_9, ? AS anon_10, ? AS anon_11, ?
+AS anon_12, ? AS anon_13, ? AS anon_14, ? AS anon_15, ? AS anon_16, ? AS anon_17 WHERE ? = 1 OR (EXISTS (SELECT *
+FROM calls WHERE calls.id = ?)) ON CONFLICT (id) DO UPDATE SET platform = CASE WHEN (excluded.last_at >=
+calls.last_at) THEN excluded.platform ELSE calls.platform END, begun_at = CASE WHEN (excluded.begun_at <
+calls.begun_at) THEN excluded.begun_at ELSE calls.begun_at END, last_at = CASE WHEN (excluded.last_at >=
+calls.last_at) THEN excluded.last_at ELSE calls.last_at END, named = CASE WHEN (excluded.last_at >= calls.last_at)
+THEN excluded.named ELSE calls.named END, room = CASE WHEN (excluded.last_at >= calls.last_at) THEN
+coalesce(excluded.room, calls.room) ELSE coalesce(calls.room, excluded.room) END, caller = CASE WHEN
+(excluded.last_at >= calls.last_at) THEN coalesce(excluded.caller, calls.caller) ELSE coalesce(calls.caller,
 excluded.caller) END, callee = CASE WHEN (excluded.last_at >= calls.last_at) THEN coalesce(excluded.callee,
 calls.callee) ELSE coalesce(calls.callee, excluded.callee) END, caller_mark = CASE WHEN (excluded.last_at >=
 calls.last_at) THEN coalesce(excluded.caller_mark, calls.caller_mark) ELSE coalesce(calls.caller_mark,
@@ -71,7 +78,15 @@ user_data = CASE WHEN (excluded.last_at >= calls.last_at) THEN coalesce(excluded
 coalesce(calls.user_data, excluded.user_data) END, state = CASE WHEN (excluded.last_at >= calls.last_at) THEN
 coalesce(excluded.state, calls.state) ELSE coalesce(calls.state, excluded.state) END, ended_at = CASE WHEN
 (excluded.last_at >= calls.last_at) THEN excluded.ended_at ELSE calls.ended_at END, ended_by = CASE WHEN
-(excluded.last_at >= calls.last_at) THEN excluded.ended_by ELSE calls.ended_by END
+(excluded.last_at >= calls.last_at) THEN excluded.ended_by ELSE calls.ended_by END, connected_at = CASE WHEN
+(excluded.last_at >= calls.last_at) THEN coalesce(excluded.connected_at, calls.connected_at) ELSE
+coalesce(calls.connected_at, excluded.connected_at) END, hung_up_by = CASE WHEN (excluded.last_at >= calls.last_at
+AND excluded.ended_by IS NULL) THEN excluded.hung_up_by WHEN (excluded.last_at >= calls.last_at) THEN
+coalesce(excluded.hung_up_by, calls.hung_up_by) WHEN (calls.ended_by IS NULL) THEN calls.hung_up_by ELSE
+coalesce(calls.hung_up_by, excluded.hung_up_by) END, duration = CASE WHEN (excluded.last_at >= calls.last_at AND
+excluded.ended_by IS NULL) THEN excluded.duration WHEN (excluded.last_at >= calls.last_at) THEN
+coalesce(excluded.duration, calls.duration) WHEN (calls.ended_by IS NULL) THEN calls.duration ELSE
+coalesce(calls.duration, excluded.duration) END
 """
 
 ADD_TURN = """
@@ -91,8 +106,8 @@ UPDATE turns SET heard=? WHERE turns.uid = ?
 
 CALL = """
 SELECT calls.id, calls.platform, calls.begun_at, calls.last_at, calls.named, calls.room, calls.caller, calls.callee,
-calls.caller_mark, calls.callee_mark, calls.user_data, calls.state, calls.ended_at, calls.ended_by FROM calls WHERE
-calls.id = ?
+calls.caller_mark, calls.callee_mark, calls.user_data, calls.state, calls.ended_at, calls.ended_by,
+calls.connected_at, calls.hung_up_by, calls.duration FROM calls WHERE calls.id = ?
 """
 
 TURNS = """
@@ -110,10 +125,10 @@ events.turn_uid WHERE turns.call_id = ? ORDER BY events.turn_uid, events.positio
 
 CALLS = """
 SELECT calls.id, calls.platform, calls.begun_at, calls.last_at, calls.named, calls.room, calls.caller, calls.callee,
-calls.caller_mark, calls.callee_mark, calls.user_data, calls.state, calls.ended_at, calls.ended_by, (SELECT count(*)
-AS count_1 FROM turns WHERE turns.call_id = calls.id) AS turns, (SELECT count(*) AS count_1 FROM turns WHERE
-turns.call_id = calls.id AND turns.reason = 'failed') AS failed FROM calls WHERE calls.last_at > ? ORDER BY
-calls.last_at DESC, calls.id DESC LIMIT ? OFFSET 0
+calls.caller_mark, calls.callee_mark, calls.user_data, calls.state, calls.ended_at, calls.ended_by,
+calls.connected_at, calls.hung_up_by, calls.duration, (SELECT count(*) AS count_1 FROM turns WHERE turns.call_id =
+calls.id) AS turns, (SELECT count(*) AS count_1 FROM turns WHERE turns.call_id = calls.id AND turns.reason =
+'failed') AS failed FROM calls WHERE calls.last_at > ? ORDER BY calls.last_at DESC, calls.id DESC LIMIT ? OFFSET 0
 """
 
 RECENT = """
@@ -134,6 +149,26 @@ SELECT alembic_version.version_num FROM alembic_version
 
 ADD_VERSION = """
 INSERT INTO alembic_version (version_num) VALUES (?)
+"""
+
+TELL_CALL = """
+UPDATE calls SET caller=coalesce(calls.caller, ?), callee=coalesce(calls.callee, ?),
+caller_mark=coalesce(calls.caller_mark, ?), callee_mark=coalesce(calls.callee_mark, ?),
+user_data=coalesce(calls.user_data, ?), ended_at=CASE WHEN (calls.ended_by IS NULL) THEN ? ELSE calls.ended_at END,
+ended_by=CASE WHEN (calls.ended_by IS NULL) THEN ? ELSE calls.ended_by END,
+connected_at=coalesce(calls.connected_at, ?), hung_up_by=coalesce(?, calls.hung_up_by), duration=coalesce(?,
+calls.duration) WHERE calls.id = ?
+"""
+
+PUT_SPOKEN = """
+INSERT INTO spoken (call_id, "key", role, text, at, turn_id) SELECT ? AS anon_1, ? AS anon_2, ? AS anon_3, ? AS
+anon_4, ? AS anon_5, ? AS anon_6 WHERE EXISTS (SELECT * FROM calls WHERE calls.id = ?) ON CONFLICT (call_id, "key")
+DO UPDATE SET role = excluded.role, text = excluded.text, at = excluded.at, turn_id = excluded.turn_id
+"""
+
+SPOKEN = """
+SELECT spoken.call_id, spoken."key", spoken.role, spoken.text, spoken.at, spoken.turn_id FROM spoken WHERE
+spoken.call_id = ?
 """
 
 DELETE_CALL = """

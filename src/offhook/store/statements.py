@@ -31,8 +31,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from offhook.store.base import CallRecord
-from offhook.store.schema import calls, events, intents, metadata, turns
+from offhook.store.base import CallRecord, CallTold
+from offhook.store.schema import calls, events, intents, metadata, spoken, turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +81,14 @@ def upsert_call(insert: Callable[..., Any]) -> Any:
         if name in {"ended_at", "ended_by"} or not old[name].nullable:
             # None means something where a call goes on again: it has not ended.
             return case((newer, new[name]), else_=old[name])
+        if name in {"hung_up_by", "duration"}:
+            # Of an end, and nothing of a call that goes on.
+            return case(
+                (newer & new.ended_by.is_(None), new[name]),
+                (newer, func.coalesce(new[name], old[name])),
+                (old.ended_by.is_(None), old[name]),
+                else_=func.coalesce(old[name], new[name]),
+            )
         return case((newer, func.coalesce(new[name], old[name])), else_=func.coalesce(old[name], new[name]))
 
     return statement.on_conflict_do_update(
@@ -142,9 +150,44 @@ def statements(insert: Callable[..., Any]) -> dict[str, ClauseElement]:
         ),
         "VERSION": select(version),
         "ADD_VERSION": insert(version).values(version_num=bindparam("version_num")),
+        "TELL_CALL": tell_call(),
+        "PUT_SPOKEN": put_spoken(insert),
+        "SPOKEN": select(spoken).where(spoken.c.call_id == bindparam("id")),
         "DELETE_CALL": delete(calls).where(calls.c.id == bindparam("id")),
         **of_intents(insert),
     }
+
+
+def tell_call() -> Any:
+    """Give the statement that takes what the platform reported of a call that is there, by its id.
+
+    A call ends once, by whom it ended first; a later report of anything else that is a report's own wins.
+    """
+    old = calls.c
+    going_on = old.ended_by.is_(None)
+
+    def chosen(name: str) -> ColumnElement[Any]:
+        told = bindparam(name, type_=old[name].type)
+        if name in {"ended_at", "ended_by"}:
+            return case((going_on, told), else_=old[name])
+        if name in {"hung_up_by", "duration"}:
+            return func.coalesce(told, old[name])
+        return func.coalesce(old[name], told)
+
+    names = [column.name for column in calls.c if column.name in CallTold.__struct_fields__]
+    return update(calls).values({name: chosen(name) for name in names}).where(old.id == bindparam("of"))
+
+
+def put_spoken(insert: Callable[..., Any]) -> Any:
+    """Give the statement that takes something spoken in a call that is there; after the columns comes its id again."""
+    row = select(*(bindparam(column.name, type_=column.type) for column in spoken.c))
+    there = exists().where(calls.c.id == bindparam("of"))
+    statement = insert(spoken).from_select([column.name for column in spoken.c], row.where(there))
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[spoken.c.call_id, spoken.c.key],
+        set_={name: new[name] for name in ("role", "text", "at", "turn_id")},
+    )
 
 
 def of_intents(insert: Callable[..., Any]) -> dict[str, ClauseElement]:

@@ -10,17 +10,18 @@ import msgspec
 
 from offhook.dialects.base import parse_user_data
 from offhook.events import CallContext, OpenCall
-from offhook.store.base import CallRecord, StoredCall, TurnRecord
+from offhook.store.base import CallRecord, EventRecord, StoredCall, TurnRecord
 from offhook.turns.memory import PastReply, Transcript, restore
 from offhook.turns.phrases import SaidTurn
 from offhook.turns.state import CallState, Ending
-from offhook.turns.which import Asked, Known, turn_of
+from offhook.turns.which import Asked, Known, number_of
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from offhook.agents.base import Agent
+    from offhook.store.base import Spoken
     from offhook.turns.which import Which
 
 log = logging.getLogger("offhook.turns")
@@ -35,7 +36,10 @@ class CallLine:
     ``transcripts``, ``latest`` (the uid of the turn that a transcript's end belongs to) and ``asked`` (what was asked
     in that) are by model. ``endings`` are how replies ended, to be entered with the next request. ``starts`` holds the
     tasks of ``on_call_start``, None for an agent that was told of the call before a restart, which ``told_before``
-    tells. ``last_phrase`` is what the house said last by itself, of each kind; ``served`` tells that a turn was let in.
+    tells. ``spoken_early`` holds what the platform reported as spoken in turns that are not recorded yet, ``kept``
+    names those that are; ``spoken_entries`` and ``spoken_characters`` count all that was reported. ``received_at`` is
+    when the last turn came, ``went_on`` tells that the call had ended before that. ``last_phrase`` is what the house
+    said last by itself, of each kind; ``served`` tells that a turn was let in.
     """
 
     def __init__(self, context: CallContext, *, id: str, begun_at: float, named: bool = True) -> None:
@@ -50,6 +54,15 @@ class CallLine:
         self.kept_state: str | None = None
         self.ended_by: str | None = None
         self.ended_at: float | None = None
+        self.connected_at: float | None = None
+        self.hung_up_by: str | None = None
+        self.duration: float | None = None
+        self.received_at = begun_at
+        self.went_on = False
+        self.spoken_entries = 0
+        self.spoken_characters = 0
+        self.spoken_early: OrderedDict[str, list[str]] = OrderedDict()
+        self.kept: set[str] = set()
         self.transcripts: dict[str, Transcript] = {}
         self.latest: dict[str, str] = {}
         self.asked: dict[str, Asked] = {}
@@ -64,7 +77,7 @@ class CallLine:
 
     def open_call(self) -> OpenCall:
         """Give the call as an agent is told of it."""
-        return OpenCall(self.context, self.state, self.ended_by)
+        return OpenCall(self.context, self.state, self.ended_by, hung_up_by=self.hung_up_by, duration=self.duration)
 
     def known_as(self, context: CallContext) -> None:
         """Take over what a request says of the call; what it leaves out stays as it was."""
@@ -95,12 +108,21 @@ class CallLine:
         if last is None or which not in ("grown", "retry"):
             return False
         if asked.turn is not None or last.turn is not None:
-            return asked.turn == last.turn
+            return asked.same_turn(last)
         return which == "grown" or asked.digest == last.digest
 
     def at_hand(self, uid: str) -> TurnRecord | None:
         """Give a record by its uid, None when it is not at hand."""
         return self._records.get(uid)
+
+    def turns_of(self, turn_id: str) -> list[TurnRecord]:
+        """Give the records at hand of a turn as the platform names it, oldest first."""
+        return [record for record in self._records.values() if record.turn_id == turn_id]
+
+    def count_spoken(self, spoken: Sequence[Spoken]) -> None:
+        """Count something that the platform reported as spoken."""
+        self.spoken_entries += len(spoken)
+        self.spoken_characters += sum(len(one.text) for one in spoken)
 
     def sent_again(self, uid: str, sent: int) -> None:
         """Enter that more of a turn was sent than had been when it was recorded."""
@@ -119,7 +141,7 @@ class CallLine:
             reply = PastReply(
                 sent=record.sent,
                 generated=record.generated,
-                calls=any(event.kind in ("tool_call", "command") for event in record.events),
+                calls=any(_is_call(event) for event in record.events),
                 heard=record.heard,
             )
             self.transcripts[record.model] = msgspec.structs.replace(transcript, reply=reply)
@@ -156,6 +178,9 @@ class CallLine:
             state=self.kept_state,
             ended_at=self.ended_at,
             ended_by=self.ended_by,
+            connected_at=self.connected_at,
+            hung_up_by=self.hung_up_by,
+            duration=self.duration,
         )
 
 
@@ -182,6 +207,10 @@ def restored(stored: StoredCall, context: CallContext, owner: str) -> CallLine:
     line = CallLine(context, id=kept.id, begun_at=kept.begun_at)
     line.last_at = kept.last_at
     line.ended_at, line.ended_by = kept.ended_at, kept.ended_by
+    line.connected_at, line.hung_up_by, line.duration = kept.connected_at, kept.hung_up_by, kept.duration
+    line.received_at = max((turn.received_at for turn in stored.turns), default=kept.begun_at)
+    line.kept = {turn.uid for turn in stored.turns}
+    line.count_spoken(stored.spoken)
     line.told_before = kept.ended_by is None
     line.served = True
     line.kept_state = kept.state
@@ -208,6 +237,11 @@ def context_of(kept: CallRecord) -> CallContext:
     )
 
 
+def _is_call(event: EventRecord) -> bool:
+    """Tell whether an event may stand as a tool call in the platform's window."""
+    return event.kind == "tool_call" or (event.kind == "command" and event.data.get("name") in ("hangup", "transfer"))
+
+
 def _known(turn: TurnRecord, owner: str) -> Known:
     return Known(
         ticket=turn.uid,
@@ -220,5 +254,10 @@ def _known(turn: TurnRecord, owner: str) -> Known:
 
 def _asked(turn: TurnRecord) -> Asked:
     return Asked(
-        model=turn.model, turn=turn_of(turn.turn_id), stream=turn.stream, digest=turn.digest, spoken=turn.spoken
+        model=turn.model,
+        turn=turn.turn_id,
+        stream=turn.stream,
+        digest=turn.digest,
+        spoken=turn.spoken,
+        number=number_of(turn.turn_id),
     )

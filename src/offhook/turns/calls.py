@@ -9,7 +9,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from offhook.errors import StoreError
-from offhook.turns.call import CallLine, context_of, restored
+from offhook.store.base import Heard, TurnKept
+from offhook.turns.call import CallLine, context_of, id_of, restored
 from offhook.turns.state import CallState, Ending, claim, end
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Calls:
     ``number`` gives what may be shown of a telephone number, and its mark. Without a journal nothing is recorded.
     ``replay_for`` is how many seconds a reply that ended well answers a retry. ``missed`` counts the requests whose
     history did not fit what the call remembers. ``on_order`` is called with the ticket of a turn that another server
-    ends, each of ``on_over`` with the id of a call that has ended.
+    ends, each of ``on_over`` with the id of a call that has ended, ``on_kept`` with a turn that the journal was given.
     """
 
     def __init__(
@@ -74,12 +75,13 @@ class Calls:
         self._coord = coord
         self._store = store
         self._journal = journal
-        self._number = number
+        self.number = number
         self._idle = idle
         self._replay_for = replay_for
         self.missed = 0
         self.on_order: Callable[[str], None] = lambda ticket: None
         self.on_over: list[Callable[[str], None]] = []
+        self.on_kept: Callable[[TurnKept], None] = lambda change: None
         self._lines: OrderedDict[str, CallLine] = OrderedDict()
         self._wake = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
@@ -126,8 +128,10 @@ class Calls:
 
     def go_on(self, line: CallLine) -> None:
         """Note that a turn of the call runs: a call that had ended begins again, with its state."""
+        line.received_at = self._clock.now()
         if line.ended_by is not None:
-            line.ended_by = line.ended_at = None
+            line.went_on = True
+            line.ended_by = line.ended_at = line.hung_up_by = line.duration = None
             line.starts.clear()
             line.told_before = False
 
@@ -201,6 +205,14 @@ class Calls:
             ended_at = live.received_at + live.ended_at - live.received
             line.endings.append(Ending(live.ticket, finish.reason, ended_at, live.delivered))
 
+    def note_heard(self, live: LiveTurn, heard: int) -> None:
+        """Note how far a turn was spoken: in its record, or for it where there is none yet."""
+        live.heard = heard
+        line = live.line
+        if line is not None and line.at_hand(live.ticket) is not None:
+            line.heard(live.ticket, heard)
+            self.keep(Heard(uid=live.ticket, heard=heard))
+
     def note_again(self, line: CallLine, known: Known, *, sent: int, delivered: bool) -> None:
         """Note how much of a recorded reply went out when it was given again, and whether it arrived."""
         line.sent_again(known.ticket, sent)
@@ -216,10 +228,14 @@ class Calls:
         """Record a change, where anything is recorded; ``done`` is called when it is safe, or cannot be made so."""
         if self._journal is not None:
             self._journal.keep(change, done)
+            if type(change) is TurnKept:
+                if (line := self._lines.get(change.call.id)) is not None:
+                    line.kept.add(change.turn.uid)
+                self.on_kept(change)
 
     def call_record(self, line: CallLine) -> CallRecord:
         """Give a call as it is kept."""
-        return line.record(self._number)
+        return line.record(self.number)
 
     def turn_over(self, line: CallLine, *, hung_up: bool) -> None:
         """Note that the task of one of the call's turns is over."""
@@ -243,12 +259,28 @@ class Calls:
         # A turn that is cancelled leaves it to the call's next turn.
         await asyncio.shield(task)
 
-    def end(self, call_id: str, by: str) -> bool:
-        """End a call; its state is kept in case that it goes on all the same. False when it is not live here."""
+    def at_hand(self, key: str) -> CallLine | None:
+        """Give a call that is held, whether it has ended or not."""
+        return self._lines.get(key)
+
+    def only_live(self, call_id: str, of: Callable[[str], bool] = lambda platform: True) -> CallLine | None:
+        """Give the only call held that the platform calls so, whosever it is; None where there is none, or several.
+
+        ``of`` tells of the name of a platform whether it may be that of the call.
+        """
+        called = [line for key, line in self._lines.items() if key.startswith(call_id) and id_of(key) == call_id]
+        found = [line for line in called if of(line.context.platform)]
+        return found[0] if len(found) == 1 else None
+
+    def end(self, call_id: str, by: str, *, at: float | None = None) -> bool:
+        """End a call; its state is kept in case that it goes on all the same. False when it is not live here.
+
+        ``at`` is when it ended, since the epoch, as far as that can be.
+        """
         line = self._lines.get(call_id)
         if line is None or line.ended_by is not None:
             return False
-        self._end(line, by)
+        self._end(line, by, at)
         return True
 
     async def close(self) -> None:
@@ -284,8 +316,9 @@ class Calls:
             said = {"error": type(error).__name__, "call": line.id}
             log.error("on_call_start failed: %(error)s call=%(call)s", said)
 
-    def _end(self, line: CallLine, by: str) -> None:
-        line.ended_by, line.ended_at = by, self._clock.now()
+    def _end(self, line: CallLine, by: str, at: float | None = None) -> None:
+        now = self._clock.now()
+        line.ended_by, line.ended_at = by, at if at is not None and line.begun_at <= at <= now else now
         for over in self.on_over:
             over(line.id)
         # As it is now: a turn that comes in the same step begins it again.

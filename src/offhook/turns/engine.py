@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from offhook.dialects.kind import TOOL_ROLES
 from offhook.errors import AgentError, OffhookError, Stopping, TurnTimeout
 from offhook.events import Command, Finish, ToolCall
 from offhook.observe.hooks import TurnStart
@@ -24,12 +25,13 @@ from offhook.turns.sound import Sound, SoundRules
 from offhook.turns.voice import Voice
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from offhook.agents.base import Agent
     from offhook.clock import Clock
     from offhook.events import Event, Message
     from offhook.observe.hooks import Tracer, TurnHook
+    from offhook.turns.aloud import Reading
     from offhook.turns.call import CallLine
     from offhook.turns.calls import Calls
     from offhook.turns.reply import Reader
@@ -45,7 +47,7 @@ _LONGEST_CLEAN_UP = 2.0
 class Engine:
     """Starts turns and owns their tasks. ``memory_tokens`` bounds what a call remembers, 0 for no bound.
 
-    ``rules`` say how long a caller waits, ``phrases`` what he is told then.
+    ``rules`` say how long a caller waits, ``phrases`` what he is told then. ``reading`` puts numbers into words.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Engine:
         rules: SoundRules | None = None,
         phrases: Phrases | None = None,
         tracer: Tracer | None = None,
+        reading: Reading | None = None,
     ) -> None:
         self._clock = clock
         self._calls = calls
@@ -66,13 +69,13 @@ class Engine:
         self._live: set[LiveTurn] = set()
         # By ticket, from the beginning until the task is over and the record safe.
         self._turns: dict[str, LiveTurn] = {}
-        self._chores: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._closed = False
         self._rules = rules or SoundRules()
         self._phrases = phrases or Phrases()
         self._tracer = tracer
-        self._keeper = Keeper(clock, calls, self._spawn, self._forget)
+        self._reading = reading
+        self._keeper = Keeper(clock, calls, self._forget)
         calls.on_order = self._supersede
         if tracer is not None:
             calls.on_over.append(tracer.call_ended)
@@ -112,6 +115,9 @@ class Engine:
             return self._start(LiveTurn(opening, self._clock, agent), opening, reader, line)
         line = await self._calls.open(opening.call, opening.call_key)
         live = LiveTurn(opening, self._clock, agent)
+        if line.ended_by == "command" and opening.window and opening.window[-1].role in TOOL_ROLES:
+            # The result of our own hang-up: an agent that is asked what to say to it says goodbye once more.
+            return self._recorded(live, opening, reader, (), Finish("stop"))
         while True:
             named = await self._calls.claim(line, asked, live.ticket)
             self._refuse_when_stopping()
@@ -137,7 +143,7 @@ class Engine:
             self._calls.note_end(live)
         elif live.reply.readers == 0:
             if live.grace > 0 and live.sent == 0 and not self._stopping:
-                live.lingering = self._spawn(self._linger(live))
+                live.lingering = self._keeper.spawn(self._linger(live))
             else:
                 live.cancel(self._clock.monotonic())
 
@@ -156,10 +162,8 @@ class Engine:
             if late:
                 said = {"agents": len(late), "seconds": _LONGEST_CLEAN_UP}
                 log.warning("%(agents)d agents did not stop within %(seconds).0f s of being cancelled", said)
-        if self._chores:
-            _, late = await asyncio.wait(self._chores, timeout=_LONGEST_CLEAN_UP)
-            for chore in late:
-                chore.cancel()
+        # The end of a reply goes out once its record is safe, and nobody may close its connection before.
+        await self._keeper.close(_LONGEST_CLEAN_UP)
         self._closed = True
 
     def hurry(self) -> None:
@@ -208,7 +212,14 @@ class Engine:
         live.sound = sound
         live.reply.on_useful = sound.heard
         sound.start(live.received, lambda: self._too_late(live))
-        live.voice = Voice(live.reply, manner, sound.fill, lambda seconds: self._ago(live, seconds))
+        live.voice = Voice(
+            live.reply,
+            manner,
+            sound.fill,
+            lambda seconds: self._ago(live, seconds),
+            language=live.turn.language,
+            reading=self._reading,
+        )
 
     def _ago(self, live: LiveTurn, seconds: float) -> float:
         """Give how long after the turn's request that began which took so long up to now."""
@@ -311,7 +322,7 @@ class Engine:
             reader.end()
         if reader.blocked:
             # Nobody else may ever write to it again.
-            self._spawn(reader.drain())
+            self._keeper.spawn(reader.drain())
 
     # --- running --------------------------------------------------------------------------------------------------
 
@@ -335,7 +346,8 @@ class Engine:
             # An agent that calls exit() ends its turn, not the server.
             live.close(_failed(cause))
         else:
-            called = any(isinstance(event, ToolCall | Command) for event in reply.rare)
+            await live.voice.settle()
+            called = any(type(event) is ToolCall or (type(event) is Command and event.ends) for event in reply.rare)
             live.voice.close(Finish("tool_calls" if called else "stop"))
         await reply.drain()
 
@@ -367,12 +379,6 @@ class Engine:
         """Know a turn no more by its ticket, once it has neither a task nor a record to wait for."""
         if live not in self._live:
             self._turns.pop(live.ticket, None)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
-        return task
 
 
 def _being_cancelled() -> bool:

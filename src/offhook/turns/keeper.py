@@ -21,23 +21,38 @@ _LONGEST_LISTEN = 1.0
 
 
 class Keeper:
-    """Keeps the turns of an engine, whose chores ``spawn`` starts; ``done`` is called when a record is safe."""
+    """Keeps the turns of an engine, and owns its chores; ``done`` is called when a record is safe."""
 
-    def __init__(
-        self,
-        clock: Clock,
-        calls: Calls,
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
-        done: Callable[[LiveTurn], None],
-    ) -> None:
+    def __init__(self, clock: Clock, calls: Calls, done: Callable[[LiveTurn], None]) -> None:
         self._clock = clock
         self._calls = calls
-        self._spawn = spawn
         self._done = done
+        self._chores: set[asyncio.Task[None]] = set()
+        # Those whose reply is over, and whose record is not safe.
+        self._unsafe: set[LiveTurn] = set()
+        self._safe = asyncio.Event()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have something done beside the turns."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+        return task
+
+    async def close(self, seconds: float) -> None:
+        """Return when every reply that is over is safe and its end sent, or when ``seconds`` have passed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._chores or self._unsafe:
+                    self._safe.clear()
+                    await (asyncio.wait(self._chores) if self._chores else self._safe.wait())
+        for chore in tuple(self._chores):
+            chore.cancel()
 
     def reply_closed(self, live: LiveTurn) -> None:
         """Take a reply that has just been closed."""
         live.ended_at = self._clock.monotonic()
+        self._unsafe.add(live)
         live.stop_lingering()
         if live.sound is not None:
             live.sound.stop()
@@ -49,7 +64,7 @@ class Keeper:
         if live.line is not None:
             live.note_all()
             live.line.keep(record_of(live, live.line.id, live.ended_at))
-        self._spawn(self._keep_when_drained(live))
+        self.spawn(self._keep_when_drained(live))
 
     async def _keep_when_drained(self, live: LiveTurn) -> None:
         superseded = live.reply.finish is not None and live.reply.finish.reason == "superseded"
@@ -74,12 +89,14 @@ class Keeper:
             self._kept(live)
 
     def _kept(self, live: LiveTurn) -> None:
+        self._unsafe.discard(live)
+        self._safe.set()
         live.release()
         live.note_all()
         self._calls.note_end(live)
         if live.reply.blocked:
             # Nobody else would send the end that was held, and it may be the only thing that is to be sent.
-            self._spawn(self._send_end(live))
+            self.spawn(self._send_end(live))
         self._done(live)
 
     async def _send_end(self, live: LiveTurn) -> None:

@@ -169,6 +169,7 @@ class LiveTurn:
         "ended_at",
         "first_byte",
         "grace",
+        "heard",
         "kept",
         "line",
         "lingering",
@@ -215,6 +216,8 @@ class LiveTurn:
         self.sent = 0
         self.delivered = False
         self.kept = False
+        # How far it was spoken, as the platform says.
+        self.heard: int | None = None
         self.again: tuple[CallLine, Known] | None = None
         self.lingering: asyncio.Task[None] | None = None
         self.task: asyncio.Task[None] | None = None
@@ -250,6 +253,9 @@ class LiveTurn:
         """Close the reply; of an end with an error the caller is told in words, where that is how he is told."""
         if self.reply.finish is None:
             self.voice.ending()
+        if self.reply.finish is None and finish.reason == "failed":
+            # What the agent had said before is said, also where it waits for the end of its sentence.
+            self.voice.hurry()
         if self.reply.finish is None and finish.error is not None and self.sound is not None:
             excuse = self.sound.excuse()
             if excuse:

@@ -20,6 +20,9 @@ Table: TypeAlias = Mapping[str, Sequence[str]]
 
 FALLBACK = "en"
 
+# What stands at the end of a word or a sentence, and never behind a space.
+_CLOSING = frozenset(".,;:!?%)]}\u2026\u2019\u201d")
+
 FILLERS: Table = {
     "zh": ("嗯，我想一下。", "好的，请稍等。", "我看一下。", "稍等一下。"),
     "en": ("Let me think.", "One moment, please.", "Let me see.", "Just a second."),
@@ -197,6 +200,13 @@ def spaced(phrase: str, before: str = "") -> str:
     if before:
         return phrase if before[-1].isspace() or _is_wide(phrase[0]) else f" {phrase}"
     return phrase if phrase[-1].isspace() or _is_wide(phrase[-1]) else f"{phrase} "
+
+
+def parting(words: str, before: str) -> str:
+    """Give what stands between two texts that were written apart: a space where words are parted by spaces."""
+    if not words or not before or before[-1].isspace() or words[0].isspace() or words[0] in _CLOSING:
+        return ""
+    return "" if _is_wide(words[0]) or _is_wide(before[-1]) else " "
 
 
 def _is_wide(character: str) -> bool:

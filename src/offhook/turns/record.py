@@ -10,7 +10,7 @@ from offhook.store.base import EventRecord, TurnRecord
 from offhook.turns.live import since, tokens_of, total_cost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from offhook.turns.live import LiveTurn
 
@@ -39,6 +39,7 @@ def record_of(live: LiveTurn, call_id: str, ended: float) -> TurnRecord:
         prompt=live.change,
         generated=generated,
         sent=generated[:sent],
+        heard=live.heard,
         # The one text goes out as the other was written: what the voice chain took away is in neither.
         map=((0, 0),) if sent else (),
         reason=finish.reason,
@@ -57,13 +58,21 @@ def record_of(live: LiveTurn, call_id: str, ended: float) -> TurnRecord:
 
 
 def events_of(record: TurnRecord) -> tuple[tuple[Event, ...], Finish]:
-    """Give the events of a recorded reply, its words in one, and how it ended."""
-    events: list[Event] = [Text(record.generated)] if record.generated else []
+    """Give the events of a recorded reply, with its words in as few pieces as can be, and how it ended."""
+    events: list[Event] = []
+    words, place = record.generated, 0
     for event in record.events:
-        if event.kind == "tool_call":
-            events.append(ToolCall(**event.data))
-        elif event.kind == "command":
-            events.append(Command(**event.data))
+        make = _REPLAYED.get(event.kind)
+        if make is None:
+            continue
+        data = dict(event.data)
+        behind = data.pop(BEHIND, len(words))
+        if behind > place and words[place:behind]:
+            events.append(Text(words[place:behind]))
+            place = behind
+        events.append(make(**data))
+    if words[place:]:
+        events.append(Text(words[place:]))
     if record.prompt_tokens is not None and record.completion_tokens is not None:
         events.append(Usage(record.prompt_tokens, record.completion_tokens))
     return tuple(events), Finish("length" if record.reason == "length" else "stop")
@@ -78,17 +87,38 @@ def generated_at(record: TurnRecord, sent: int) -> int:
 
 def _events(live: LiveTurn) -> tuple[EventRecord, ...]:
     kept = []
+    behind = _behind(live.reply.events)
     for place, time in live.reply.times:
         event = live.reply.events[place]
         kind = _KINDS.get(type(event))
         if kind is not None:
             at = time - live.received
-            kept.append(
-                EventRecord(kind=kind, at=at, data={name: getattr(event, name) for name in event.__struct_fields__})
-            )
+            data = {name: getattr(event, name) for name in event.__struct_fields__}
+            if type(event) is Command:
+                data = {name: value for name, value in data.items() if value or name in ("name", "to")}
+            if place in behind:
+                data[BEHIND] = behind[place]
+            kept.append(EventRecord(kind=kind, at=at, data=data))
     kept.extend(EventRecord(kind="retry", at=at - live.received, data={"request_id": id}) for id, at in live.retries)
     return tuple(kept)
 
+
+def _behind(events: Sequence[Event]) -> dict[int, int]:
+    """Give behind how many characters of the answer a call or command stands that has words behind it, by its place."""
+    places: dict[int, int] = {}
+    said = 0
+    for place, event in enumerate(events):
+        if type(event) is Text:
+            said += len(event.text)
+        elif type(event) is Command or type(event) is ToolCall:
+            places[place] = said
+    return {place: behind for place, behind in places.items() if behind < said}
+
+
+# The member of an event's data that holds its place among the words; without it none come behind it.
+BEHIND = "behind"
+
+_REPLAYED: dict[str, Callable[..., Event]] = {"tool_call": ToolCall, "command": Command}
 
 _KINDS: dict[type, str] = {
     ToolCall: "tool_call",

@@ -173,4 +173,4 @@ class Reply:
 def _useful(event: Event) -> bool:
     if isinstance(event, Text):
         return speakable(event.text)
-    return isinstance(event, ToolCall | Command)
+    return type(event) is ToolCall or (type(event) is Command and event.ends)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from offhook.events import Aside, Command, Event, Text
+from offhook.events import Aside, Command, CommandName, Event, Text
+from offhook.speech.rules import Speech
 from offhook.turns.phrases import spaced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from offhook.clock import Clock, Timer
     from offhook.events import Turn
     from offhook.turns.call import CallLine
@@ -30,6 +30,11 @@ class Manner(msgspec.Struct, frozen=True):
     ``telephone`` and ``speculative`` are as in ``Dialect``; ``fillers`` tells that the platform has its own. ``whole``
     tells that the reply is read as one, so that nothing is to be said in between. ``tags`` are the platform's control
     tags, ``language`` is that of the phrases where the caller's cannot be told.
+
+    ``speech`` is what is done to the text before it is spoken, ``sentences`` tells that it goes out in sentences.
+    ``refuses`` gives why the platform does not take a command, told whether something has gone out already,
+    ``refuses_call`` why it takes no call of a function, ``refuses_number`` why nobody can be connected to a number.
+    ``speaks`` names the commands whose words the platform says itself. ``platform`` is its name.
     """
 
     telephone: bool = False
@@ -38,6 +43,13 @@ class Manner(msgspec.Struct, frozen=True):
     whole: bool = False
     language: str = "en"
     tags: tuple[str, ...] = ()
+    speech: Speech = Speech()
+    sentences: bool = False
+    refuses: Callable[[CommandName, bool], str | None] = lambda name, begun: None
+    refuses_call: Callable[[str], str | None] = lambda function: None
+    refuses_number: Callable[[str], str | None] = lambda number: None
+    speaks: frozenset[CommandName] = frozenset()
+    platform: str = "plain"
 
 
 class SoundRules(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,46 +2,91 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from offhook.events import AttemptEnded, Event, Finish, Text, ToolRun, Usage
-from offhook.speech.chain import Chain
-from offhook.speech.tags import TagShaper
-from offhook.speech.think import ThinkShaper
+from offhook.events import AttemptEnded, Command, Event, Finish, Text, ToolCall, ToolRun, Usage
+from offhook.speech.sentences import SentenceSplitter
+from offhook.turns.aloud import Aloud
+from offhook.turns.phrases import parting
+from offhook.turns.reply import NEVER_SENT
+from offhook.wire.chat import all_well_formed, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from offhook.turns.aloud import Reading
     from offhook.turns.reply import Reply
     from offhook.turns.sound import Manner
 
+log = logging.getLogger("offhook.turns")
 
-def chain_for(tags: tuple[str, ...]) -> Chain:
-    """Give the voice chain of one reply, for a platform with these control tags."""
-    return Chain((ThinkShaper(), TagShaper(tags))) if tags else Chain((ThinkShaper(),))
+# Seconds without a word after which what only waits for the next character is said: an agent that has said a sentence
+# and looks something up is not to be heard without its end.
+_PAUSE = 0.1
+
+# What was warned of: a platform and a command or call. It is told once, and not in every turn. A model may make up any
+# number of functions.
+_warned: set[tuple[str, str, str]] = set()
+_MOST_WARNED = 256
 
 
 class Voice:
     """Writes into a reply through the voice chain, in the manner of a platform.
 
     ``fill`` is called with what to say while a tool runs. ``ago`` gives how long after the turn's request something
-    began that took so many seconds up to now.
+    began that took so many seconds up to now. ``language`` is that of the words which the chain adds. ``reading``
+    puts numbers into words, where the manner asks for that.
     """
 
-    __slots__ = ("_ago", "_at_end", "_chain", "_fill", "_reply", "tags", "telephone")
+    __slots__ = (
+        "_ago",
+        "_aloud",
+        "_at_end",
+        "_chain",
+        "_fill",
+        "_language",
+        "_last",
+        "_manner",
+        "_pausing",
+        "_reply",
+        "_since",
+        "_splitter",
+        "tags",
+        "telephone",
+    )
 
     def __init__(
-        self, reply: Reply, manner: Manner, fill: Callable[[str], None], ago: Callable[[float], float]
+        self,
+        reply: Reply,
+        manner: Manner,
+        fill: Callable[[str], None],
+        ago: Callable[[float], float],
+        *,
+        language: str = "en",
+        reading: Reading | None = None,
     ) -> None:
         self._reply = reply
+        self._manner = manner
         self.tags = manner.tags
         self.telephone = manner.telephone
         self._at_end: Callable[[], None] | None = None
-        self._chain = chain_for(manner.tags)
+        self._language = language
+        self._chain = manner.speech.chain(manner.tags, language)
+        numbers = manner.speech.numbers and reading is not None
+        self._splitter = SentenceSplitter() if manner.sentences or numbers else None
+        self._aloud = Aloud(reading, language, self._give) if numbers and reading is not None else None
         self._fill = fill
+        # What was said last.
+        self._last = ""
         self._ago = ago
+        # When something was last held back, in seconds of the loop, and the timer that looks after it.
+        self._since = 0.0
+        self._pausing: asyncio.TimerHandle | None = None
 
     @property
     def blocked(self) -> bool:
@@ -49,10 +94,16 @@ class Voice:
 
     def write(self, *events: Event) -> None:
         spoken: list[Event] = []
+        held = False
         for event in events:
             if type(event) is Text:
                 words = self._chain.feed(event.text)
-                if words == event.text:
+                self._last = words or self._last
+                # Nothing is held where all of it came out.
+                held = words is not event.text or self._splitter is not None
+                if self._splitter is not None:
+                    spoken.extend(map(Text, self._splitter.feed(words)))
+                elif words == event.text:
                     spoken.append(event)
                 elif words:
                     spoken.append(Text(words))
@@ -60,10 +111,16 @@ class Voice:
                 # Some services count after every piece: no word ends there.
                 spoken.append(event)
             else:
-                # What waits for its end comes before what follows it.
-                self._add_rest(spoken)
-                spoken.append(event)
-        self._reply.write(*spoken)
+                # What waits for its end comes before what follows it; what may be the beginning of reasoning or of a
+                # control tag waits on, or its end would come as words behind the event.
+                self._add_held(spoken)
+                if type(event) is Command:
+                    self._add_command(event, spoken)
+                elif type(event) is not ToolCall or self._takes(event):
+                    spoken.append(event)
+        self._pass_on(spoken)
+        if held:
+            self._listen()
 
     def at_end(self, callback: Callable[[], None] | None) -> None:
         self._at_end = callback
@@ -84,17 +141,131 @@ class Voice:
     def fill(self, phrase: str) -> None:
         self._fill(phrase)
 
+    async def settle(self) -> None:
+        """Return when all that was written is in the reply, what still waited for its end included."""
+        if self._aloud is None:
+            return
+        rest: list[Event] = []
+        self._add_rest(rest)
+        self._aloud.write(rest)
+        self._stop_listening()
+        await self._aloud.settle()
+
+    def hurry(self) -> None:
+        """Say all that was written now, as it is."""
+        self._stop_listening()
+        rest: list[Event] = []
+        self._add_rest(rest)
+        if rest:
+            self._pass_on(rest)
+        if self._aloud is not None:
+            self._aloud.hurry()
+
     def close(self, finish: Finish) -> None:
+        self._stop_listening()
         if self._reply.finish is None:
-            rest: list[Event] = []
-            self._add_rest(rest)
-            if rest:
-                self._reply.write(*rest)
+            self.hurry()
         self._reply.close(finish)
 
     async def drain(self) -> None:
         await self._reply.drain()
 
+    def _pass_on(self, events: list[Event]) -> None:
+        if self._aloud is not None:
+            self._aloud.write(events)
+        else:
+            self._reply.write(*events)
+
+    def _listen(self) -> None:
+        """Say what is held back once nothing has been held back behind it for a while."""
+        # By the loop's clock, which goes on where a test's own clock stands still: no rule of the house hangs on it.
+        loop = asyncio.get_running_loop()
+        self._since = loop.time()
+        # One timer for all that comes meanwhile: an agent writes a hundred times in that while.
+        if self._pausing is None:
+            self._pausing = loop.call_at(self._since + _PAUSE, self._paused, self._since)
+
+    def _paused(self, since: float) -> None:
+        self._pausing = None
+        if self._reply.finish is not None:
+            return
+        if since != self._since:
+            loop = asyncio.get_running_loop()
+            self._pausing = loop.call_at(self._since + _PAUSE, self._paused, self._since)
+            return
+        words = self._chain.pause()
+        self._last = words or self._last
+        pieces = [words] if self._splitter is None else [*self._splitter.feed(words), *self._splitter.pause()]
+        if spoken := [Text(piece) for piece in pieces if piece]:
+            self._pass_on(list(spoken))
+
+    def _stop_listening(self) -> None:
+        if self._pausing is not None:
+            self._pausing.cancel()
+            self._pausing = None
+
+    def _give(self, events: list[Event]) -> None:
+        if self._reply.finish is None:
+            self._reply.write(*events)
+
+    def _add_held(self, spoken: list[Event]) -> None:
+        self._add_words(self._chain.pause(), spoken)
+
     def _add_rest(self, spoken: list[Event]) -> None:
-        if words := self._chain.flush():
+        self._add_words(self._chain.flush(), spoken)
+
+    def _add_words(self, words: str, spoken: list[Event]) -> None:
+        """Add words behind which no word goes on."""
+        self._last = words or self._last
+        if self._splitter is not None:
+            spoken.extend(map(Text, (*self._splitter.feed(words), *self._splitter.flush())))
+        elif words:
             spoken.append(Text(words))
+
+    def _add_command(self, command: Command, spoken: list[Event]) -> None:
+        """Add a command that the platform takes; its words are said as any others unless the platform says them."""
+        texts = {"to": command.to, "text": command.text, "failed": command.failed}
+        command = msgspec.structs.replace(command, **{name: well_formed(text) for name, text in texts.items()})
+        if command.data:
+            with contextlib.suppress(RecursionError):
+                command = msgspec.structs.replace(command, data=all_well_formed(command.data))
+        begun = any(type(event) not in NEVER_SENT for event in (*self._reply.rare, *spoken))
+        begun = begun or self._reply.first_useful is not None
+        why = self._manner.refuses(command.name, begun)
+        if why is None and command.name == "transfer":
+            why = self._manner.refuses_number(command.to)
+            if why is not None and command.failed:
+                # The platform would have said so.
+                command = msgspec.structs.replace(command, text=command.failed)
+        if command.text and (why is not None or command.name not in self._manner.speaks):
+            self._add_words(self._chain.feed(self._parted(command.text)) + self._chain.pause(), spoken)
+            command = msgspec.structs.replace(command, text="")
+        if why is None:
+            if command.text or command.failed:
+                # The platform says these.
+                words = {"text": self._shaped(command.text), "failed": self._shaped(command.failed)}
+                command = msgspec.structs.replace(command, **words)
+            spoken.append(command)
+            return
+        self._warn(f"turn.{command.name}", why)
+
+    def _takes(self, call: ToolCall) -> bool:
+        why = self._manner.refuses_call(call.name)
+        if why is not None:
+            self._warn(f"a call of {call.name!r}", why)
+        return why is None
+
+    def _parted(self, words: str) -> str:
+        return parting(words, self._last) + words
+
+    def _warn(self, what: str, why: str) -> None:
+        told = (self._manner.platform, what, why)
+        if told in _warned or len(_warned) >= _MOST_WARNED:
+            return
+        _warned.add(told)
+        said = {"what": what, "platform": self._manner.platform, "why": why}
+        log.warning("%(what)s was left out, here and from now on: %(why)s (platform %(platform)s)", said)
+
+    def _shaped(self, words: str) -> str:
+        chain = self._manner.speech.chain(self.tags, self._language)
+        return chain.feed(words) + chain.flush()

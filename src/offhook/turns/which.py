@@ -9,8 +9,9 @@
 | older | a turn id that comes before another | never runs: the stored reply, or nothing said |
 | beside | none of these; all else with ``stream: false``; every one without a call id | runs beside what is live |
 
-Turn ids compare as integers where both are integers, otherwise by arrival. Where one of the two requests has no turn
-id only their messages are compared, system messages apart. Requests for different models never touch each other.
+Turn ids that a platform counts compare as integers where both are integers; all others are names, and one that has
+not been seen yet is the newest. Where one of the two requests has no turn id only their messages are compared, system
+messages apart. Requests for different models never touch each other.
 """
 
 from __future__ import annotations
@@ -48,15 +49,26 @@ _TOLD = ("role", "content", "tool_calls", "tool_call_id", "name", "function_call
 class Asked(msgspec.Struct, frozen=True, gc=False):
     """What is compared of a request: ``digest`` of all its messages, and one sign in ``spoken`` for each but system's.
 
-    ``turn`` is the turn's id, as a number where it is an integer. ``spoken`` is None once it has been forgotten: such a
-    request is compared as a whole only.
+    ``turn`` is the turn's id, ``number`` the same where it is an integer, and ``ordered`` tells that the platform
+    counts its turns, so that those are compared. ``spoken`` is None once it has been forgotten: such a request is
+    compared as a whole only.
     """
 
     model: str
-    turn: int | str | None
+    turn: str | None
     stream: bool
     digest: bytes
     spoken: bytes | None
+    number: int | None = None
+    ordered: bool = False
+
+    def place(self, other: Asked) -> int | str | None:
+        """Give the turn of another request as this one's platform compares it."""
+        return other.number if self.ordered and other.number is not None else other.turn
+
+    def same_turn(self, other: Asked) -> bool:
+        """Tell whether another request is of the same turn, or neither of any."""
+        return self.place(self) == self.place(other)
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
@@ -82,8 +94,10 @@ class Named(msgspec.Struct, frozen=True):
     ends: tuple[Known, ...] = ()
 
 
-def asked_of(messages: Sequence[Message], *, model: str, turn_id: str | None, stream: bool) -> Asked:
-    """Give what is compared of a request with these messages, as they came."""
+def asked_of(
+    messages: Sequence[Message], *, model: str, turn_id: str | None, stream: bool, ordered: bool = False
+) -> Asked:
+    """Give what is compared of a request with these messages, as they came; ``ordered`` is as in ``Dialect``."""
     whole = hashlib.blake2b(digest_size=16)
     spoken = bytearray()
     for message in messages:
@@ -92,7 +106,15 @@ def asked_of(messages: Sequence[Message], *, model: str, turn_id: str | None, st
         whole.update(told)
         if message.role not in _SYSTEM:
             spoken += _letter(message) + hashlib.blake2b(told, digest_size=_SIGN - 1).digest()
-    return Asked(model=model, turn=turn_of(turn_id), stream=stream, digest=whole.digest(), spoken=bytes(spoken))
+    return Asked(
+        model=model,
+        turn=turn_id,
+        stream=stream,
+        digest=whole.digest(),
+        spoken=bytes(spoken),
+        number=number_of(turn_id),
+        ordered=ordered,
+    )
 
 
 def name(asked: Asked, known: Iterable[Known], *, now: float, lifetime: float) -> Named:
@@ -123,7 +145,7 @@ def name(asked: Asked, known: Iterable[Known], *, now: float, lifetime: float) -
 
 def _twin(asked: Asked, others: Sequence[Known]) -> Known | None:
     """Give the request with the same turn and messages: a live one, else the last that has ended."""
-    twins = [one for one in others if one.asked.digest == asked.digest and one.asked.turn == asked.turn]
+    twins = [one for one in others if one.asked.digest == asked.digest and asked.same_turn(one.asked)]
     live = [one for one in twins if one.reason is None]
     return next(reversed(live or twins), None)
 
@@ -143,13 +165,14 @@ def _is_late(asked: Asked, others: Sequence[Known]) -> bool:
     arrived: dict[int | str, int] = {}
     newest: int | str | None = None
     for place, one in enumerate(others):
-        turn = one.asked.turn
+        turn = asked.place(one.asked)
         if turn is None or not one.asked.stream:
             continue
         arrived.setdefault(turn, place)
         if newest is None or _comes_after(turn, newest, arrived):
             newest = turn
-    return newest is not None and asked.turn != newest and not _comes_after(asked.turn, newest, arrived)
+    own = asked.place(asked)
+    return newest is not None and own is not None and own != newest and not _comes_after(own, newest, arrived)
 
 
 def _comes_after(one: int | str, other: int | str, arrived: Mapping[int | str, int]) -> bool:
@@ -179,7 +202,7 @@ def _overtakes(asked: Asked, other: Asked) -> bool:
 def _compare(asked: Asked, other: Asked) -> Which:
     """Name a request by one other that it is no retry of; with turn ids it is known not to be late."""
     if asked.turn is not None and other.turn is not None:
-        if asked.turn != other.turn:
+        if not asked.same_turn(other):
             return "newer"
         return "continuation" if _continues(asked, other) else "grown"
     if asked.spoken is None or other.spoken is None:
@@ -219,6 +242,6 @@ def _letter(message: Message) -> bytes:
     return _LETTERS.get(message.role, b"o")
 
 
-def turn_of(turn_id: str | None) -> int | str | None:
-    """Give what is compared of a turn's id: a number where it is an integer."""
-    return int(turn_id) if turn_id is not None and _INTEGER.fullmatch(turn_id) else turn_id
+def number_of(turn_id: str | None) -> int | None:
+    """Give a turn's id as a number, None where it is no integer."""
+    return int(turn_id) if turn_id is not None and _INTEGER.fullmatch(turn_id) else None

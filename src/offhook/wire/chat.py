@@ -7,6 +7,7 @@ vendor's page for ``extendData``. Unknown fields never fail and are kept in ``Ch
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -151,13 +152,36 @@ def encode_text(text: str) -> bytes:
     except UnicodeEncodeError:
         encoded = _encode(well_formed(text))
     if _LINE_ENDS.search(encoded):
-        return _LINE_ENDS.sub(lambda end: _ESCAPED[end.group()], encoded)
+        return _LINE_ENDS.sub(_escape, encoded)
     return encoded
+
+
+def _escape(end: re.Match[bytes]) -> bytes:
+    return _ESCAPED[end.group()]
 
 
 def well_formed(text: str) -> str:
     """Give ``text`` with surrogate pairs joined and each lone surrogate as U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def encode_value(value: Any) -> bytes:
+    """Give a value as JSON; what UTF-8 cannot hold (a lone surrogate) becomes U+FFFD wherever it stands."""
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        return _encode(all_well_formed(value))
+
+
+def all_well_formed(value: Any) -> Any:
+    """Give a value with every text in it as ``well_formed`` gives it."""
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, Mapping):
+        return {all_well_formed(name): all_well_formed(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [all_well_formed(one) for one in value]
+    return value
 
 
 class ChunkWriter:
@@ -166,7 +190,7 @@ class ChunkWriter:
     ``created`` is in whole seconds since the epoch.
     """
 
-    __slots__ = ("_calls", "_frame", "_prefix")
+    __slots__ = ("_calls", "_frame", "_own", "_prefix")
 
     def __init__(self, *, id: str, created: int, model: str) -> None:
         self._frame = b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":[' % (
@@ -175,6 +199,7 @@ class ChunkWriter:
             encode_text(model),
         )
         self._prefix = self._frame + b'{"index":0,"delta":'
+        self._own = {"id": id, "created": created, "model": well_formed(model)}
         self._calls = 0
 
     @property
@@ -199,6 +224,10 @@ class ChunkWriter:
             b'"finish_reason":null}]}\n\n'
             % (self._prefix, index, encode_text(call.id), encode_text(call.name), encode_text(call.arguments or "{}"))
         )
+
+    def extra(self, fields: Mapping[str, Any]) -> bytes:
+        """Give a chunk of a platform's own, which has the stream's id, ``created`` and model where it names none."""
+        return b"data: %b\n\n" % _LINE_ENDS.sub(_escape, encode_value({**self._own, **fields}))
 
     def finish(self, reason: str) -> bytes:
         """Give the lone finish chunk."""
@@ -231,9 +260,11 @@ def encode_completion(
     calls: list[CallDelta],
     reason: str,
     usage: dict[str, int],
+    extra: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Give the ``chat.completion`` object that answers ``stream: false``."""
-    message: dict[str, Any] = {"role": "assistant", "content": well_formed(text) or (None if calls else "")}
+    """Give the ``chat.completion`` object that answers ``stream: false``; ``extra`` are more fields of its message."""
+    content = well_formed(text) or (None if calls else "")
+    message: dict[str, Any] = {"role": "assistant", "content": content, **(extra or {})}
     if calls:
         message["tool_calls"] = [
             {
@@ -251,4 +282,4 @@ def encode_completion(
         "choices": [{"index": 0, "message": message, "finish_reason": reason}],
         "usage": usage,
     }
-    return _encode(body)
+    return encode_value(body)

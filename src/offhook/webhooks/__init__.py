@@ -1,0 +1,1 @@
+"""What platforms tell of a call beside its turns: status webhooks, checked and read."""

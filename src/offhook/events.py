@@ -138,6 +138,16 @@ class ToolRun(msgspec.Struct, frozen=True, tag="tool_run"):
     at: float = 0.0
 
 
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """What the agent asked for and the platform does not take was left out. It is recorded and never sent.
+
+    ``what`` is a command such as ``hangup``, or ``call of NAME``; ``why`` names the platform's own way.
+    """
+
+    what: str
+    why: str
+
+
 class Finish(msgspec.Struct, frozen=True, tag="finish"):
     """The last event of a reply. ``error`` is set when the reason is ``failed``.
 
@@ -149,7 +159,7 @@ class Finish(msgspec.Struct, frozen=True, tag="finish"):
     excused: bool = False
 
 
-Event: TypeAlias = Text | Aside | ToolCall | Command | Usage | Attempt | AttemptEnded | ToolRun | Finish
+Event: TypeAlias = Text | Aside | ToolCall | Command | Usage | Attempt | AttemptEnded | ToolRun | Refused | Finish
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):

@@ -84,7 +84,7 @@ async def test_json_is_one_object_per_turn_and_a_summary() -> None:
     assert (hi["turn"], hi["caller"], hi["text"], hi["finish_reason"], hi["error"]) == (1, "hi", "Hello.", "stop", None)
     assert hi["first_token_ms"] <= hi["total_ms"]
     assert (bye["hangup"], bye["tool_calls"]) == (True, [{"name": "hangup", "arguments": "{}"}])
-    assert summary == {"summary": {"instance_id": "i", "turns": 2, "failed": 0, "ended_by": "agent"}}
+    assert summary == {"summary": {"instance_id": "i", "turns": 2, "failed": 0, "ended_by": "agent", "transfer": None}}
     extend = {"instanceId": "i", "callerNumber": "138", "calleeNumber": "139", "userData": '{"a":1}', "sentenceId": 1}
     assert extend.items() <= server.asked[0].body["extendData"].items()
 

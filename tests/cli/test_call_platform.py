@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
+from offhook.cli.call_view import JsonView, PersonView
+from offhook.node import AnswerRecord, CallTurn
 from offhook.node.platforms import PLATFORMS
 from tests.cli.test_call import run
 from tests.node.scripted import DONE, SSE, ScriptedServer, chunk, event, plain
@@ -152,8 +157,13 @@ async def test_a_retell_server_is_called_over_a_websocket() -> None:
 async def test_a_silent_greeting_is_no_turn_to_show() -> None:
     """A Retell server that lets the caller speak first is not shown to have said anything."""
     async with SocketServer(retell, [response(0, "")]) as server:
-        ran = await run(server.address, "--platform", "retell", "--json", typed=b"hi\n")
-    assert [turn["text"] for turn in ran.objects[:-1]] == ["Bye."]
+        args = (server.address, "--platform", "retell")
+        person, program = await run(*args, typed=b"hi\n"), await run(*args, "--json", typed=b"hi\n")
+    assert [turn["text"] for turn in program.objects[:-1]] == ["Bye."]
+    assert program.objects[-1]["summary"]["turns"] == 1
+    head, *rows = person.out.partition("\n\n")[2].splitlines()
+    assert head.split()[:2] == ["turn", "caller"]
+    assert [row.split()[:2] for row in rows] == [["2", "hi"], ["The", "agent"]]
 
 
 def relay(frame: Frame) -> list[Frame]:
@@ -170,6 +180,52 @@ async def test_a_relay_server_ends_the_call_after_its_last_word() -> None:
         program, person = await run(*args, "--json", typed=b"hi\n"), await run(*args, typed=b"hi\n")
     assert (program.code, program.objects[-1]["summary"]["ended_by"]) == (0, "agent")
     assert "The agent ended the call." in person.out
+
+
+def handing(frame: Frame) -> list[Frame]:
+    """Connect the caller, and hand the call over when that was said."""
+    if frame["type"] != "prompt":
+        return []
+    end = {"type": "end", "handoffData": '{"transfer":"+15550001"}'}
+    return [{"type": "text", "token": "One moment.", "last": True}, end]
+
+
+async def test_a_transfer_behind_the_last_word_is_shown() -> None:
+    """A relay server's transfer comes behind the reply: its number is told, and no reason that there is not."""
+    async with SocketServer(handing) as server:
+        args = (server.address, "--platform", "conversation_relay")
+        program, person = await run(*args, "--json", typed=b"hi\n"), await run(*args, typed=b"hi\n")
+    assert program.objects[-1]["summary"]["transfer"] == "+15550001"
+    assert person.out.count("transfer to +15550001") == 1
+    assert " -," not in person.out
+    assert "The agent ended the call." in person.out
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_transfer_is_told_once(capsys: pytest.CaptureFixture[str], known: bool) -> None:
+    """A transfer is told with its turn, or at the end where it was not known then, in words and in JSON."""
+    answer = AnswerRecord(text="Wait.", transfer="+15550001", started_at=0.0)
+    after = CallTurn(sentence_id=1, caller="hi", text="Wait.", heard="Wait.", interrupted=False, answer=answer)
+    before = msgspec.structs.replace(after, answer=AnswerRecord(text="Wait.", started_at=0.0))
+    call: Any = SimpleNamespace(turns=[after], ended="agent", instance_id="i")
+    for view in (PersonView(), JsonView()):
+        view.turn(after if known else before)
+        view.summary(call, PLATFORMS["conversation_relay"])
+    words = capsys.readouterr().out
+    assert words.count("transfer to +15550001") == 1
+    summary = json.loads(words.splitlines()[-1])["summary"]
+    assert (summary["transfer"], summary["ended_by"]) == ("+15550001", "agent")
+
+
+@pytest.mark.parametrize("platform", [name for name, one in PLATFORMS.items() if one.socket is None])
+async def test_a_platform_that_takes_no_hangup_says_so(platform: str) -> None:
+    """Whose questions offer nothing to hang up with is told at the end of a call that the agent did not end."""
+    async with ScriptedServer(HELLO) as server:
+        ran = await run(server.base_url, "--platform", platform, "--model-id", "m", typed=b"a\n")
+    deaf = platform in {"agora", "trtc", "volcengine", "zego", "assemblyai"}
+    told = f"{platform} takes no hang-up from the agent, see docs/platforms/{platform}.md."
+    assert ran.out.splitlines()[-1] == (told if deaf else "The caller ended the call.")
+    assert not deaf or (PAGES / f"{platform}.md").is_file()
 
 
 async def test_nobody_at_a_websocket_is_one_clear_line() -> None:

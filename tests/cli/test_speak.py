@@ -148,7 +148,7 @@ def test_the_platform_has_its_tags_and_its_setting(folder: Path) -> None:
     """``--platform`` disarms that platform's tags, and what ``[dialect.NAME]`` says of speech is done."""
     text = "Bye. <imsagent_hangup/>"
     assert texts(spoken("--platform", "alibaba_ims", given=text, file="-")) == ["Bye. "]
-    assert "imsagent_hangup" in "".join(texts(spoken(given=text, file="-")))
+    assert "imsagent_hangup" in "".join(texts(spoken("--speech", "think,tags", given=text, file="-")))
     (folder / "offhook.toml").write_text("speech = 'think'\n[dialect.vapi]\nspeech = 'none'\n", "utf-8")
     assert spoken("--platform", "vapi")["speech"] == "none"
     assert spoken()["speech"] == "think"
@@ -167,12 +167,19 @@ def test_added_words_are_in_the_language_of_the_platform(folder: Path) -> None:
 
 
 def test_standard_input_is_read() -> None:
-    """``-`` is standard input, and without ``--json`` each piece is a line: what it waited for, seconds, words."""
+    """``-`` is standard input; without ``--json`` each piece is a line, under a header: waited, seconds, words."""
     done = piped(b"It is **3.** Yes.\n")
-    lines = [line.split(maxsplit=2) for line in done.stdout.decode().splitlines()]
+    header, *lines = [line.split(maxsplit=2) for line in done.stdout.decode().splitlines()]
+    assert header == ["waited", "seconds", "spoken"]
     assert [words for _, _, words in lines] == ["It is 3.", "Yes."]
     assert all(waited.isdigit() and float(seconds) > 0 for waited, seconds, _ in lines)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_text_without_words_has_no_header() -> None:
+    """Where nothing is spoken nothing is printed."""
+    done = piped(b"<think>No.</think>")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_what_is_shown_cannot_command_the_terminal() -> None:
@@ -234,6 +241,7 @@ def test_pieces_are_shown_as_they_come_and_ctrl_c_ends_it() -> None:
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         process.stdin.write(b"It is so. And this is a second sentence. ")
         process.stdin.flush()
+        assert process.stdout.readline().split() == [b"waited", b"seconds", b"spoken"]
         assert process.stdout.readline().endswith(b"It is so.\n")
         process.send_signal(signal.SIGINT)
         assert b"Traceback" not in process.stderr.read()

@@ -367,8 +367,17 @@ def test_chosen_by_setting(dialect: Dialect) -> None:
 
 def test_a_dialect_that_does_not_exist() -> None:
     """A setting that names no dialect is answered with the names that there are."""
-    with pytest.raises(SetupError, match=f"nonsense.*auto, {', '.join(DIALECTS)}"):
+    with pytest.raises(SetupError, match=f"nonsense.*: {', '.join(DIALECTS)}\\."):
         named("nonsense")
+
+
+def test_no_list_of_names_holds_one_that_is_refused() -> None:
+    """``auto`` names no dialect, and fixes none; what comes by a WebSocket cannot be fixed."""
+    with pytest.raises(SetupError, match=r"no dialect 'auto'; there are: trtc"):
+        named("auto")
+    with pytest.raises(SetupError, match=r"there are: auto, trtc") as refused:
+        fixed("nonsense")
+    assert not any(name in refused.value.message for name in SOCKETS)
 
 
 def test_names_are_keys() -> None:

@@ -17,7 +17,7 @@ from offhook.server.capture import MASK
 from offhook.settings import Settings
 from offhook.testing import live_server
 from tests.callers import Scene, scene
-from tests.raw import Wire, get
+from tests.raw import Wire, error_of, get, request
 from tests.server.hooked import (
     BODIES,
     GOOD,
@@ -87,6 +87,22 @@ def test_without_its_secret_there_is_no_address() -> None:
         assert get(server.base_url, IMS, GOOD).status == 405
     with live_server(Host()) as server:
         assert post(server.base_url, IMS, {}, GOOD) == (404, "unknown_url")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/webhooks/zego", "add [webhooks.NAME] to offhook.toml; there are: alibaba_ims, vapi, retell."),
+        ("/v1/webhooks/", "add [webhooks.NAME] to offhook.toml; there are: alibaba_ims, vapi, retell."),
+        ("/v1/webhooks/retell/", "add [webhooks.retell] with its api_key to offhook.toml; there are: alibaba_ims, "),
+        ("/webhooks/vapi", "add [webhooks.vapi] with its secret to offhook.toml; "),
+    ],
+)
+def test_who_sends_to_a_webhook_that_is_not_set_is_told_what_to_add(path: str, words: str) -> None:
+    """The answer names the table of the file, and the platforms that there may be one for."""
+    with live_server(Host()) as server:
+        said = error_of(request(server.base_url, {}, GOOD, path=path))["message"]
+    assert words in said and "base URL" not in said
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,9 @@ class Late:
     def pause(self) -> str:
         return self.flush()
 
+    def rest(self) -> str:
+        return self.pause()
+
     def flush(self) -> str:
         return self.feed("")
 

@@ -76,7 +76,7 @@ SPOKEN: dict[str, tuple[str, str]] = {
     "types": ("vector<int> x, List<String>b, 5 x <y and so on> z", "vector int x, List String b, 5 x y and so on z"),
     "tags of models": (
         "<tool_call>x</tool_call> <|im_end|><city>Paris</city> [INST] <<SYS>>a<</SYS>> b<foo/> <imsagent_hangup/>",
-        "x Paris  a b <imsagent_hangup/>",
+        "x Paris  a b ",
     ),
     "a pair with a capital": ("<Reply>Yes.</Reply> <Enter>", "Yes. Enter"),
     "tags in disguise": ("&lt;think&gt;a&lt;/think&gt; <**think**>b</**think**> 1 &lt; 2 &lt;b", "a b 1 < 2 <b"),
@@ -123,6 +123,24 @@ SPOKEN: dict[str, tuple[str, str]] = {
         "これです：\n1、りんご。\n東京。\n2、東京、大阪。",
     ),
     "entities": ("A&amp;B &lt;3 &#39;a&#x27; x&nbsp;y &bogus; R&D", "A&B <3 'a' x y &bogus; R&D"),
+    "tags of other platforms": (
+        "Bye.<foo_bar/> <foo_bar x='1'/><imsagent_hangup/><NO  interrupting>好<No Interrupting>a<no interrupting/>b"
+        '<imsagent_transfer_call caller="1", callee="2", msg="Wait."/> <imsagent_x> <No Way> <String, Integer>',
+        "Bye. 好ab  No Way <String, Integer>",
+    ),
+    "names of files": (
+        "__init__.py, a/__main__.py and __a__.b __new_name__.py 看__init__.py文 __init__. __Bold__.so __init__",
+        "__init__.py, a/__main__.py and __a__.b __new_name__.py 看__init__.py文 init. Bold.so init",
+    ),
+    "alerts": (
+        "> [!NOTE]\n> Read this.\n\n> [!warning]- Hot stuff\n> [!TIP] 好\n[!a] b",
+        "Note.\nRead this.\nWarning, Hot stuff.\nTip，好。\n[!a] b",
+    ),
+    "definitions": ("Term\n: what it is\n:   so\n: ) :) ::: a", "Term\nwhat it is.\nso.\n: ) :) ::: a"),
+    "lower and higher": (
+        "H~2~O, SO~4~ x^2^ the 1^st^, a~i~ x^n^+10^6^ 5~10~15 A~5~10 ~5~ ^o^ ok^o^ ^2^ a~bc~ 周一~五~六",
+        "H2O, SO4 x2 the 1st, ai xn+106 5~10~15 A~5~10 ~5~ ^o^ ok^o^ ^2^ a~bc~ 周一~五~六",
+    ),
     "formulas": (
         r"So \(\frac{a}{b}\), $x^2$ and $$y_1 \le 3$$ \[ \sqrt{2} \]",
         "So a over b, x squared and y sub 1 is at most 3 the square root of 2",
@@ -152,7 +170,7 @@ SAME = [
     "snake_case, file_name.py, a_b_c_d, user_name@a.example",
     "*.txt and src/*.py, C*, A* search",
     "$5 and $10, $5-$10, $1,000.50 each; $3K",
-    "5~10, ~100, about ~5",
+    "5~10, ~100, about ~5, x^2, x^2 + y^2, a^2^3, (^_^) ^^ hi^",
     "C#, F#, #1, #hashtag, a#b",
     "a<b and c>d, a<b, a < b, x > y, 1 <2, <3, i<=5, 5>3",
     "A&B, R&D, AT&T, a & b",

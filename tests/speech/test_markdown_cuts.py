@@ -37,6 +37,7 @@ MARKS = [
     "\\end{a}", "http://", "word",
     "<Enter>", "<p> ", "[INST]", "<|x|>", "(*_*)", ">_<", "&lt;think&gt;", "[abcd", "</", "<foo", "\\o/",
     "中文", "かな", "(", "（1）", "2、",
+    "__init__.py", "<foo_bar/>", "<No Interrupting>", "[!NOTE]", ": ", "H~2~", "x^2^",
 ]  # fmt: skip
 TEXTS = st.lists(st.sampled_from(MARKS), max_size=40).map("".join)
 LONG = st.tuples(TEXTS, st.sampled_from(MARKS), st.integers(100, 700), TEXTS).map(

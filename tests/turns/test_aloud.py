@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from offhook.errors import TurnOver
 from offhook.events import Command, Finish, Text, ToolCall
 from offhook.speech.rules import speech_of
-from offhook.turns.aloud import Reading
+from offhook.turns.aloud import Aloud, Reading
 from offhook.turns.sound import Manner
 from offhook.turns.voice import Voice
 from tests.doubles import Listener, new_reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from offhook.events import Event
 
 MANNER = Manner(speech=speech_of("default,numbers"))
 
@@ -82,18 +85,94 @@ async def test_what_has_no_number_is_said_at_once(reciter: tuple[Reciter, Readin
     assert recited.asked == []
 
 
-async def test_an_end_does_not_wait_for_words(reciter: tuple[Reciter, Reading]) -> None:
+async def test_the_agents_own_end_waits_for_its_words(reciter: tuple[Reciter, Reading]) -> None:
+    """A model that has ended its answer is heard to its last number, and then the reply ends as it said."""
+    recited, reading = reciter
+    voice, reader = speaking(reading)
+    recited.let.clear()
+    voice.write(Text("Room 12 is free now. And 4"))
+    voice.close(Finish("length"))
+    assert (reader.text, reader.finish) == ("", None)
+    with pytest.raises(TurnOver):
+        voice.write(Text("more"))
+    recited.let.set()
+    await voice.settle()
+    voice.end(Finish("stop"))
+    assert reader.text == "Room <1><2> is free now. And <4>"
+    assert reader.finish == Finish("length")
+
+
+async def test_an_end_from_outside_does_not_wait_for_words(reciter: tuple[Reciter, Reading]) -> None:
     """A reply that has to end now says the numbers as they were written, and nothing comes behind the end."""
     recited, reading = reciter
     voice, reader = speaking(reading)
     recited.let.clear()
     voice.write(Text("Room 12 is free now. And "))
-    voice.close(Finish("length"))
+    voice.end(Finish("failed"))
     assert reader.text == "Room 12 is free now. And "
     recited.let.set()
     await asyncio.gather(reading.read("1", "en"))
-    assert reader.finish == Finish("length")
+    assert reader.finish == Finish("failed")
     assert reader.text == "Room 12 is free now. And "
+
+
+async def test_a_reply_that_is_over_takes_no_more(reciter: tuple[Reciter, Reading]) -> None:
+    """An agent that goes on writing learns of the end as it does without numbers, and nobody reads for it."""
+    recited, reading = reciter
+    voice, reader = speaking(reading)
+    voice.write(Text("So. "))
+    voice.end(Finish("superseded"))
+    with pytest.raises(TurnOver):
+        voice.write(Text("Room 12 is free. And "))
+    assert all("12" not in sentence for sentence, _ in recited.asked)
+    assert reader.finish == Finish("superseded")
+
+
+async def test_a_reply_has_one_sentence_read_at_a_time(reciter: tuple[Reciter, Reading]) -> None:
+    """However much an agent writes, another reply waits for one sentence of it, and it is made to wait itself."""
+    recited, reading = reciter
+    greedy, reader = speaking(reading)
+    polite, other = speaking(reading)
+    recited.let.clear()
+    for _ in range(200):
+        greedy.write(Text("Room 1 is free now. "))
+    assert greedy.blocked
+    polite.write(Text("Gate 2 is open. "))
+    recited.let.set()
+    await polite.settle()
+    assert other.text == "Gate <2> is open. "
+    assert len(recited.asked) < 10
+    await asyncio.wait_for(greedy.drain(), 10)
+    assert not greedy.blocked
+    greedy.over()
+    read = len(reader.events)
+    await reading.read("", "en")
+    await asyncio.sleep(0)
+    assert len(reader.events) == read
+
+
+async def test_what_somebody_waits_for_is_said_as_it_is(reciter: tuple[Reciter, Reading]) -> None:
+    """Before a filler or an apology would be said, the words are that are there already."""
+    recited, reading = reciter
+    voice, reader = speaking(reading)
+    recited.let.clear()
+    voice.write(Text("Room 12 is free. Let me check"))
+    voice.let_out()
+    assert reader.text == "Room 12 is free. Let me check"
+    recited.let.set()
+
+
+async def test_what_fails_at_the_reader_fails_the_turn(reciter: tuple[Reciter, Reading]) -> None:
+    """The turn's task is told of it, and does not wait for ever."""
+    _, reading = reciter
+
+    def give(events: list[Event]) -> None:
+        raise ValueError("no")
+
+    aloud = Aloud(reading, "en", give)
+    aloud.write([Text("Room 1")])
+    with pytest.raises(ValueError, match="no"):
+        await aloud.settle()
 
 
 async def test_a_normaliser_that_fails_loses_no_word(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from offhook.events import Command, CommandName, Finish, Text, ToolCall
+from offhook.events import Command, CommandName, Finish, Refused, Text, ToolCall
 from offhook.turns import voice as voices
 from offhook.turns.sound import Manner
 from offhook.turns.voice import Voice
@@ -38,7 +38,8 @@ async def written(manner: Manner, *events: Event) -> list[Event]:
     for event in events:
         voice.write(event)
     voice.close(Finish())
-    return reader.events[:-1]
+    # Only the record has what was refused.
+    return [event for event in reader.events[:-1] if type(event) is not Refused]
 
 
 def refusing(name: CommandName, begun: bool) -> str | None:
@@ -72,7 +73,7 @@ async def test_what_the_platform_does_not_take_is_left_out_and_told_once(caplog:
             assert await written(manner, command) == [Text("I connect you.")]
     (record,) = caplog.records
     assert record.getMessage() == (
-        "turn.transfer was left out, here and from now on: use the console's switch (platform somewhere)"
+        "turn.transfer was left out: use the console's switch (platform somewhere; told once, each is in its record)"
     )
 
 
@@ -115,7 +116,7 @@ async def test_nobody_is_connected_to_what_is_no_number(caplog: pytest.LogCaptur
         ]
         assert await written(manner, Command("transfer", to="desk", text="I try.")) == [Text("I try.")]
     assert [record.getMessage() for record in caplog.records] == [
-        "turn.transfer was left out, here and from now on: give a number (platform plain)"
+        "turn.transfer was left out: give a number (platform plain; told once, each is in its record)"
     ]
 
 
@@ -126,7 +127,7 @@ async def test_a_call_that_the_platform_does_not_take_is_left_out(caplog: pytest
     with caplog.at_level(logging.WARNING, "offhook.turns"):
         assert await written(manner, *calls) == [ToolCall("look")]
     assert caplog.records[0].getMessage() == (
-        "a call of 'jump' was left out, here and from now on: it is not offered (platform plain)"
+        "a call of 'jump' was left out: it is not offered (platform plain; told once, each is in its record)"
     )
     assert len(caplog.records) < 300
 
@@ -147,3 +148,12 @@ def test_only_what_takes_the_call_away_ends_a_reply(name: CommandName) -> None:
     """A protected reply and a message to the app are no tool calls, so that the platform goes on listening."""
     assert not Command(name).ends
     assert Command("hangup").ends and Command("transfer", to="1").ends
+
+
+async def test_what_was_left_out_is_in_the_record() -> None:
+    """Whoever looks for the hang-up of a call finds what was asked for, and why the platform was not told."""
+    reply, _ = new_reply()
+    voice = Voice(reply, Manner(refuses=refusing), lambda phrase: None, lambda seconds: seconds)
+    voice.write(Command("say_to_app", data={"a": 1}), ToolCall("look"))
+    voice.close(Finish())
+    assert Refused("say_to_app", "use the console's switch") in reply.rare

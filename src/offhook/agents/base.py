@@ -44,6 +44,9 @@ class ReplyWriter(Protocol):
     def fill(self, phrase: str) -> None:
         """Have a phrase said soon, if nothing was said in this turn before; for what takes time, such as a tool."""
 
+    def rest(self) -> None:
+        """Have said what waits for the words behind it: what follows begins anew, as behind a tool."""
+
     def close(self, finish: Finish) -> None:
         """End the reply with a reason of the agent's own, such as ``length``; otherwise the engine ends it."""
 

@@ -224,6 +224,7 @@ class _Conversation:
         """Run what the model asked for, and put question and answers behind the conversation."""
         toolbox, turn = self._agent.toolbox, self._turn
         assert toolbox is not None, "only tools of ours are run"
+        self._reply.rest()
         named: list[ToolCall] = []
         for number, call in enumerate(calls):
             # Some services name none of them, or all the same.

@@ -15,7 +15,7 @@ import msgspec
 import typer
 from yarl import URL
 
-from offhook.cli.call_view import JsonView, PersonView, View, advice, complain
+from offhook.cli.call_view import JsonView, PersonView, View, advice, complain, is_silent
 from offhook.cli.lines import Lines
 from offhook.config import is_loopback, load
 from offhook.errors import EndpointError, EndpointUnreachable, OffhookError, SetupError
@@ -180,7 +180,7 @@ async def _converse(node: LLMNode, options: CallOptions, view: View, script: Scr
     try:
         if node.platform.greeted:
             greeting = await call.wake_up(on_piece=view.piece, barge_in=BargeIn(seconds=_GREETING))
-            if greeting.text or greeting.answer.error is not None:
+            if not is_silent(greeting):
                 view.turn(greeting)
             if greeting.answer.error is not None:
                 complain(advice(greeting.answer.error, options.base_url))
@@ -195,7 +195,7 @@ async def _converse(node: LLMNode, options: CallOptions, view: View, script: Scr
         finally:
             lines.close()
     finally:
-        view.summary(call)
+        view.summary(call, node.platform)
 
 
 async def _talk(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -15,6 +15,7 @@ from rich.text import Text
 from offhook.client.address import without_query
 from offhook.errors import EndpointError, EndpointUnreachable, OffhookError
 from offhook.node import AnswerRecord, Call, CallTurn
+from offhook.node.platforms import Platform
 
 # What a server sends is shown, never obeyed: a terminal acts on these.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -41,8 +42,15 @@ class View(Protocol):
     def answer(self, answer: AnswerRecord) -> None:
         """A single answer outside of a call is over."""
 
-    def summary(self, call: Call) -> None:
+    def summary(self, call: Call, platform: Platform) -> None:
         """The call is over."""
+
+
+def is_silent(turn: CallTurn) -> bool:
+    """Tell whether a turn is a greeting that said nothing and ordered nothing: the caller is to speak first."""
+    answer = turn.answer
+    ordered = answer.hangup or answer.transfer is not None or bool(answer.to_app)
+    return not turn.caller and not turn.text and not ordered and answer.error is None
 
 
 def complain(message: str) -> None:
@@ -84,6 +92,7 @@ class PersonView:
     def __init__(self) -> None:
         self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True, emoji=False)
         self._open = False
+        self._told: CallTurn | None = None
 
     def begin(self, base_url: str, model_id: str) -> None:
         self._say(f"Calling {without_query(base_url)}, model {model_id}.", "dim")
@@ -106,42 +115,43 @@ class PersonView:
 
     def turn(self, turn: CallTurn) -> None:
         self._close()
+        self._told = turn
         self._timing(turn.answer, turn.finish)
 
     def answer(self, answer: AnswerRecord) -> None:
         self._close()
         self._timing(answer, answer.finish_reason or "-")
 
-    def summary(self, call: Call) -> None:
+    def summary(self, call: Call, platform: Platform) -> None:
         self._close()
-        if not call.turns:
+        turns = _audible(call)
+        if not turns:
             return
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("turn", "caller", "first token ms", "total ms", "finish", "chars"):
-            table.add_column(name, justify="left" if name in ("caller", "finish") else "right", no_wrap=True)
-        for turn in call.turns:
-            table.add_row(
-                str(turn.sentence_id),
-                Text(_short(safe(turn.caller))),
-                milliseconds(turn.answer.first_token),
-                milliseconds(turn.answer.total),
-                Text(safe(turn.finish)),
-                str(len(turn.text)),
-            )
         self._console.print()
-        self._console.print(table)
+        if turns[-1] is not self._told:
+            # The order came when its turn had been shown.
+            self._transfer(turns[-1].answer)
+        self._console.print(_table(turns))
         if call.ended is not None:
             self._say(f"The {call.ended} ended the call.", "dim")
+        if call.ended != "agent" and not platform.takes_hangup:
+            page = f"docs/platforms/{platform.name.replace('_', '-')}.md"
+            self._say(f"{platform.name} takes no hang-up from the agent, see {page}.", "dim")
 
     def _timing(self, answer: AnswerRecord, finish: str) -> None:
         for data in answer.to_app:
             self._say(f"        to the app: {_json(data)}", "dim")
         if answer.protected:
             self._say("        the caller cannot cut in", "dim")
+        self._transfer(answer)
+        first, total = milliseconds(answer.first_token), milliseconds(answer.total)
+        # Where replies have no reason to end by, none is shown.
+        ended = "" if finish == "-" else f"{finish}, "
+        self._say(f"        first token {first} ms, total {total} ms, {ended}{len(answer.text)} characters", "dim")
+
+    def _transfer(self, answer: AnswerRecord) -> None:
         if answer.transfer is not None:
             self._say(f"        transfer to {answer.transfer or 'a number that was not given'}", "dim")
-        first, total = milliseconds(answer.first_token), milliseconds(answer.total)
-        self._say(f"        first token {first} ms, total {total} ms, {finish}, {len(answer.text)} characters", "dim")
 
     def _close(self) -> None:
         if self._open:
@@ -150,6 +160,26 @@ class PersonView:
 
     def _say(self, text: str, style: str) -> None:
         self._console.print(Text(safe(text), style=style))
+
+
+def _audible(call: Call) -> list[CallTurn]:
+    return [turn for turn in call.turns if not is_silent(turn)]
+
+
+def _table(turns: Sequence[CallTurn]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("turn", "caller", "first token ms", "total ms", "finish", "chars"):
+        table.add_column(name, justify="left" if name in ("caller", "finish") else "right", no_wrap=True)
+    for turn in turns:
+        table.add_row(
+            str(turn.sentence_id),
+            Text(_short(safe(turn.caller))),
+            milliseconds(turn.answer.first_token),
+            milliseconds(turn.answer.total),
+            Text(safe(turn.finish)),
+            str(len(turn.text)),
+        )
+    return table
 
 
 class JsonView:
@@ -174,10 +204,13 @@ class JsonView:
     def answer(self, answer: AnswerRecord) -> None:
         _write(_facts(answer))
 
-    def summary(self, call: Call) -> None:
-        failed = sum(turn.answer.error is not None for turn in call.turns)
-        fields = {"instance_id": call.instance_id, "turns": len(call.turns), "failed": failed, "ended_by": call.ended}
-        _write({"summary": fields})
+    def summary(self, call: Call, platform: Platform) -> None:
+        turns = _audible(call)
+        failed = sum(turn.answer.error is not None for turn in turns)
+        fields = {"instance_id": call.instance_id, "turns": len(turns), "failed": failed, "ended_by": call.ended}
+        # The order may have come when its turn had been shown.
+        transfer = turns[-1].answer.transfer if turns and call.ended == "agent" else None
+        _write({"summary": {**fields, "transfer": transfer}})
 
 
 def _facts(answer: AnswerRecord) -> dict[str, Any]:

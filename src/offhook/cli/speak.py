@@ -96,8 +96,11 @@ def speak(
     elif sys.stdout.isatty():
         console().print(_table(pieces))
     else:
-        for piece in pieces:
-            typer.echo(f"{piece.waited:>4}  {piece.seconds:>7.3f}  {shown(piece.text.strip()).plain}")
+        for number, piece in enumerate(pieces):
+            if number == 0:
+                # Only now: a text that cannot be read has no line but the one that says so.
+                typer.echo(f"{'waited':>6}  {'seconds':>7}  spoken")
+            typer.echo(f"{piece.waited:>6}  {piece.seconds:>7.3f}  {shown(piece.text.strip()).plain}")
 
 
 def _numbers() -> Callable[[str, str], str]:

@@ -219,4 +219,5 @@ ALIBABA_IMS = Dialect(
     language="zh",
     tags=TAGS,
     ordered=True,
+    hangups=frozenset(("call", "tag")),
 )

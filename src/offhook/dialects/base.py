@@ -154,7 +154,8 @@ class Dialect(msgspec.Struct, frozen=True):
     how the platform wants the text: as ``tokens``, as soon as they are there, or in ``sentences``. ``doubles_path``
     tells that it appends ``/chat/completions`` even to a base URL that ends in it, so that nobody has to be told of a
     slip. ``ordered`` tells that turn ids are numbers which grow from turn to turn; otherwise they are names. ``door``
-    is where the platform comes in: with chat completions, or by a WebSocket of its own.
+    is where the platform comes in: with chat completions, or by a WebSocket of its own. ``hangups`` are the values of
+    ``hangup_as`` that it knows a way for.
     """
 
     name: str
@@ -176,6 +177,7 @@ class Dialect(msgspec.Struct, frozen=True):
     doubles_path: bool = False
     ordered: bool = False
     door: Literal["http", "socket"] = "http"
+    hangups: frozenset[Literal["call", "tag"]] = frozenset(("call",))
 
 
 def write_openai(event: Event, delivery: Delivery) -> tuple[Piece, ...]:

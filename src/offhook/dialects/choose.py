@@ -57,7 +57,7 @@ def named(name: str) -> Dialect:
     """Give the dialect of that name. Raises SetupError when there is none."""
     dialect = DIALECTS.get(name)
     if dialect is None:
-        raise SetupError(f"There is no dialect {name!r}; there are: auto, {', '.join(DIALECTS)}.")
+        raise SetupError(f"There is no dialect {name!r}; there are: {', '.join(DIALECTS)}.")
     return dialect
 
 
@@ -68,7 +68,9 @@ def fixed(platform: str) -> Dialect | None:
     """
     if platform == "auto":
         return None
-    dialect = named(platform)
+    dialect = DIALECTS.get(platform)
+    if dialect is None:
+        raise SetupError(f"There is no dialect {platform!r}; there are: auto, {', '.join(_HERE)}.")
     if dialect.door == "socket":
         raise SetupError(
             f"The platform {platform!r} sends no chat completions: it comes by a WebSocket, which is open whatever the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from offhook.errors import Overloaded, Stopping, UnknownCall, UnknownPath
 from offhook.server.answers import answer, deny, json_messages, whole_messages
 from offhook.server.door import Door, Visit, read_visit, refused
 from offhook.turns.call import key_of
+from offhook.webhooks.choose import WEBHOOKS
 from offhook.wire.models import encode_list, encode_one
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from offhook.server.doors.door import SocketDoor
     from offhook.server.line import Line
     from offhook.server.webhooks import WebhookDoor
+
+
+# Under any prefix, as the webhooks themselves.
+_WEBHOOK = re.compile(r"/webhooks(?:/([^/]*))?/?\Z")
 
 
 class ModelsDoor(Door):
@@ -125,15 +131,29 @@ class NowhereDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = read_visit({"method": "GET", **scope}, self._clock)
-        error = UnknownPath(
-            f"Nothing is served at {visit.method} {visit.path}. Chat completions are at /v1/chat/completions: "
-            "set the base URL to one that ends in /v1; the client appends /chat/completions."
-        )
+        error = UnknownPath(f"Nothing is served at {visit.method} {visit.path}. {_advice(visit.path)}")
         self.on_refused(error.code)
         if scope["type"] == "websocket":
             await deny(send, refused(error, visit))
         else:
             await answer(send, refused(error, visit))
+
+
+def _advice(path: str) -> str:
+    """Give what to correct for an address at which nothing is."""
+    found = _WEBHOOK.search(path)
+    if found is None:
+        return (
+            "Chat completions are at /v1/chat/completions: set the base URL to one that ends in /v1; "
+            "the client appends /chat/completions."
+        )
+    names = ", ".join(WEBHOOKS)
+    if found[1] in WEBHOOKS:
+        return (
+            f"To take what {found[1]} sends, add [webhooks.{found[1]}] with its {WEBHOOKS[found[1]].setting} "
+            f"to offhook.toml; there are: {names}."
+        )
+    return f"Webhooks are at /webhooks/NAME: add [webhooks.NAME] to offhook.toml; there are: {names}."
 
 
 def make_router(

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from offhook.agents.base import Agent
     from offhook.clock import Clock
     from offhook.config import Settings
+    from offhook.dialects.base import Dialect
     from offhook.observe.hooks import TurnHook
     from offhook.server.line import Part
     from offhook.store.base import Store
@@ -331,7 +332,7 @@ def dialect_options(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Option
     """Give the options of each dialect. Raises SetupError for an unknown dialect or a wrong option."""
     options: dict[str, Options] = {}
     for name, table in tables.items():
-        named(name)
+        dialect = named(name)
         for key in table:
             if key not in Options.__struct_fields__:
                 raise SetupError(f"[dialect.{name}]: {no_such_setting(key, Options.__struct_fields__)}")
@@ -339,10 +340,20 @@ def dialect_options(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Option
             options[name] = msgspec.convert(table, Options)
         except msgspec.ValidationError as error:
             raise SetupError(f"[dialect.{name}]: {error}.") from None
-        check_sources(options[name])
-        if options[name].speech is not None:
-            speech_of(options[name].speech or "")
+        try:
+            _check_options(dialect, options[name])
+        except SetupError as error:
+            raise SetupError(f"[dialect.{name}]: {error}") from None
     return options
+
+
+def _check_options(dialect: Dialect, options: Options) -> None:
+    check_sources(options)
+    if options.speech is not None:
+        speech_of(options.speech)
+    if options.hangup_as not in dialect.hangups:
+        ways = " or ".join(map(repr, sorted(dialect.hangups)))
+        raise SetupError(f"hangup_as = {options.hangup_as!r}: this platform knows no such way; it may be {ways}.")
 
 
 def _system_prompt(spec: AgentSpec) -> str | None:

@@ -41,6 +41,11 @@ if TYPE_CHECKING:
     from offhook.wire.chat import ChatRequest
 
 
+# Clients say what functions they offer: so many different ways of that are kept.
+_MOST_MANNERS = 256
+_NO_OPTIONS = Options()
+
+
 class Guest(msgspec.Struct, frozen=True):
     """A request that came in by a door: whose it is, its id, and the clock's monotonic time of it in seconds."""
 
@@ -84,6 +89,8 @@ class Reception:
         self._admission = admission
         self.directory = directory
         self._options = dict(options or {})
+        # By what they are made of: all but a few requests share one.
+        self._manners: dict[tuple[str, frozenset[str], bool, Speech], Manner] = {}
         self._memory = memory
         self._language = language
         self._speech = speech or SpeechBook()
@@ -100,7 +107,7 @@ class Reception:
 
     def options(self, dialect: Dialect) -> Options:
         """Give the options of a dialect."""
-        return self._options.get(dialect.name, Options())
+        return self._options.get(dialect.name, _NO_OPTIONS)
 
     def prepare(self, guest: Guest) -> Prepared:
         """Give what a guest's request is to become. Raises UnknownModel when nobody answers for its model."""
@@ -118,7 +125,7 @@ class Reception:
             offered=arrival.offered,
         )
         speech = self._speech.of(options, guest.owner.speech, request)
-        manner = manner_of(dialect, face, speech=speech, language=self._language)
+        manner = self._manner(dialect, face, speech)
         opening = Opening(
             partial(make_turn, request, reading, manner),
             request_id=guest.request_id,
@@ -135,6 +142,15 @@ class Reception:
             call_key=key_of(reading.call.id, guest.owner.tenant),
         )
         return Prepared(opening, agent, face, guest.owner)
+
+    def _manner(self, dialect: Dialect, face: Face, speech: Speech) -> Manner:
+        made_of = (dialect.name, face.offered, bool(face.request.stream), speech)
+        manner = self._manners.get(made_of)
+        if manner is None:
+            if len(self._manners) >= _MOST_MANNERS:
+                self._manners.clear()
+            manner = self._manners[made_of] = manner_of(dialect, face, speech=speech, language=self._language)
+        return manner
 
     async def begin(
         self, prepared: Prepared, reader: Reader, receive: Receive, on_refused: Callable[[str | None], None]

@@ -31,8 +31,15 @@ def speech_book(settings: Settings) -> SpeechBook:
 
 def asks_for_numbers(settings: Settings) -> bool:
     """Tell whether numbers are to be put into words anywhere. Raises SetupError when a setting says nothing."""
-    asked = [settings.speech, *(table["speech"] for table in settings.dialect.values() if "speech" in table)]
-    return any(speech_of(setting).numbers for setting in asked)
+    # Every setting is read, so that a wrong one is told whatever stands before it.
+    asked = [speech_of(settings.speech)]
+    for name, table in settings.dialect.items():
+        if isinstance(setting := table.get("speech"), str):
+            try:
+                asked.append(speech_of(setting))
+            except SetupError as error:
+                raise SetupError(f"[dialect.{name}]: {error}") from None
+    return any(speech.numbers for speech in asked)
 
 
 def check_numbers() -> None:

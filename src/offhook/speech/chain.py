@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 
 class Shaper(Protocol):
@@ -16,6 +16,9 @@ class Shaper(Protocol):
 
     def pause(self) -> str:
         """Take that nothing has followed for a while and give what can be said all the same; the text may go on."""
+
+    def rest(self) -> str:
+        """Take the end of a part of the text and give what was held back; what follows begins a new line."""
 
     def flush(self) -> str:
         """Take the end of the text and give what was still held back."""
@@ -28,14 +31,13 @@ class Chain:
     ``TagShaper``, which sees the text as it goes out.
     """
 
-    __slots__ = ("_feeds", "_shapers", "feed")
+    __slots__ = ("_shapers", "feed")
 
     feed: Callable[[str], str]
     """Take the next piece and give what may be spoken now."""
 
     def __init__(self, shapers: Sequence[Shaper] = ()) -> None:
         self._shapers = tuple(shapers)
-        self._feeds = tuple(shaper.feed for shaper in self._shapers)
         # Most lines have none or one: those pay for no loop.
         match self._shapers:
             case ():
@@ -43,36 +45,47 @@ class Chain:
             case (only,):
                 self.feed = only.feed
             case _:
-                self.feed = self._through
-
-    def _through(self, text: str) -> str:
-        for feed in self._feeds:
-            text = feed(text)
-            if not text:
-                break
-        return text
+                # No method of this object: that would be a circle, which only the collector finds.
+                self.feed = _through(tuple(shaper.feed for shaper in self._shapers))
 
     def pause(self) -> str:
         """Take that nothing has followed for a while and give what can be said all the same; the text may go on.
 
         What may still be the beginning of reasoning or of a control tag is held on: it must never be said.
         """
-        rest = ""
-        for shaper in self._shapers:
-            if rest:
-                rest = shaper.feed(rest)
-            rest += shaper.pause()
-        return rest
+        return self._led((shaper.feed, shaper.pause) for shaper in self._shapers)
+
+    def rest(self) -> str:
+        """Take the end of a part of the text and give what was held back; what follows begins a new line.
+
+        Reasoning and control tags go on into it, as in a pause.
+        """
+        return self._led((shaper.feed, shaper.rest) for shaper in self._shapers)
 
     def flush(self) -> str:
-        """Take the end of the text and give what was held back, each shaper's rest led through those behind it."""
+        """Take the end of the text and give what was held back."""
+        return self._led((shaper.feed, shaper.flush) for shaper in self._shapers)
+
+    def _led(self, shapers: Iterable[tuple[Callable[[str], str], Callable[[], str]]]) -> str:
+        """Give what the shapers hold back, each one's rest led through those behind it."""
         rest = ""
-        for shaper in self._shapers:
+        for feed, give in shapers:
             if rest:
-                rest = shaper.feed(rest)
-            rest += shaper.flush()
+                rest = feed(rest)
+            rest += give()
         return rest
 
 
 def _same(text: str) -> str:
     return text
+
+
+def _through(feeds: Sequence[Callable[[str], str]]) -> Callable[[str], str]:
+    def feed(text: str) -> str:
+        for each in feeds:
+            text = each(text)
+            if not text:
+                break
+        return text
+
+    return feed

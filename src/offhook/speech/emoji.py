@@ -67,6 +67,10 @@ class EmojiShaper:
         """Give what was held back: a text that goes on here gets no closer look."""
         return self.flush()
 
+    def rest(self) -> str:
+        """Give what was held back: what follows is another text."""
+        return self.flush()
+
     def flush(self) -> str:
         """Take the end of the text and give what was held back."""
         rest = self._shape(self._held, final=True) if self._held else ""

@@ -63,6 +63,10 @@ class LinkShaper:
         """Give what was held back: a text that goes on here gets no closer look."""
         return self.flush()
 
+    def rest(self) -> str:
+        """Give what was held back: what follows is another text."""
+        return self.flush()
+
     def flush(self) -> str:
         """Take the end of the text and give what was held back."""
         return self._shaper.flush() if self._shaper else ""

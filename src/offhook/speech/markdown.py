@@ -3,11 +3,13 @@
 | written | spoken |
 | --- | --- |
 | ``**a**``, ``*a*``, ``_a_``, ``__a__``, ``~~a~~``, ``==a==`` | the words; a mark never closed is dropped too |
-| ``3*4*5``, ``2 * 3``, ``snake_case``, ``*.txt``, ``5~10``, ``a == b``, ``C#``, ``a < b``, ``$5 and $10`` | as it is |
+| ``3*4*5``, ``2 * 3``, ``snake_case``, ``*.txt``, ``5~10``, ``x^2``, ``a == b``, ``C#``, ``$5 and $10`` | as it is |
 | ``# Title``, ``##标题``, ``Title`` over ``===`` | a sentence; under a line the rule is dropped |
 | ``- a``, ``* a``, ``• a``, ``-中文``, ``- [x] a`` | a sentence |
 | ``1. a``, ``1) a``, ``1、甲``, ``（1）甲`` | a sentence behind its number: ``1, a.``, ``1，甲。`` |
-| ``> a`` | the words |
+| ``> a`` | the words; ``> [!NOTE]`` a sentence: ``Note.`` |
+| ``: a`` under a term | a sentence |
+| ``H~2~O``, ``1^st^`` | the words |
 | ``---``, ``***``, ``===``, ``+---+---+`` on a line | nothing |
 | a table | each row a sentence, its cells behind commas; also a lone row between bars |
 | ``[text](url)``, ``[text][1]``, ``![alt](url)`` | text, alt; ``[1]: url`` nothing |
@@ -17,7 +19,7 @@
 | fenced code | ``(Python code example)``, ``（代码示例）``: named once, closed or not |
 | inline code | the words inside |
 | HTML | its words; comments, scripts and styles nothing; ``<br>`` and ends of blocks end a line |
-| ``<answer>``, ``<|im_end|>``, ``[INST]`` | nothing |
+| ``<answer>``, ``<|im_end|>``, ``[INST]``, ``<some_command/>``, ``<No Interrupting>`` | nothing |
 | ``<Enter>``, ``<Your Name>``, ``List<String>`` | the words |
 | ``&amp;``, ``&#39;`` | the character |
 | ``$x$``, ``$$x$$``, ``\\(x\\)``, ``\\[x\\]`` | words (``a over b``), or ``(formula)`` |
@@ -57,7 +59,7 @@ class MarkdownShaper(Spans):
 
     def __init__(self, *, language: str = "en", tags: tuple[str, ...] = ()) -> None:
         super().__init__(language, tags)
-        self._mode = self._begin
+        self._mode = type(self)._begin
         # Of this line: a mark stood at its start, that of a list was the last one, a quote's was among them.
         self._marked = self._item = self._quoted = False
         # The lines from here on are rows.
@@ -86,6 +88,10 @@ class MarkdownShaper(Spans):
         if not self._held or "<" in self._held or self._fence is not None or self._skip:
             return ""
         return self._shape("", final=True)
+
+    def rest(self) -> str:
+        """Give what was held back: what follows is another text."""
+        return self.flush()
 
     def flush(self) -> str:
         """Take the end of the text and give what was held back; what is fed later begins a new line."""
@@ -116,11 +122,11 @@ class MarkdownShaper(Spans):
             self._held = ""
         at, end = 0, len(text)
         while at < end:
-            at = self._mode(text, at, final)
+            at = self._mode(self, text, at, final)
         if not self._held:
             self._until = None
         voice = self._voice
-        self._plain = not (self._held or voice.trim) and voice.tail != "" and self._mode == self._inline
+        self._plain = not (self._held or voice.trim) and voice.tail != "" and self._mode is type(self)._inline
         return voice.take()
 
     # --- lines ----------------------------------------------------------------------------------------------------
@@ -132,7 +138,7 @@ class MarkdownShaper(Spans):
             # Most lines begin with a letter.
             if self._table:
                 self._row()
-            self._mode = self._inline
+            self._mode = type(self)._inline
             return at
         if character == "\n":
             if not self._marked:
@@ -177,13 +183,13 @@ class MarkdownShaper(Spans):
             self._row()
         elif not self._marked:
             self._voice.say(found.kept)
-        self._mode = self._inline
+        self._mode = type(self)._inline
         return found.end
 
     def _mark(self, text: str, found: Opening) -> None:
         self._marked = True
         self._item = found.kind in {"item", "number"} and not self._voice.row
-        self._sentence = self._sentence or found.kind in {"item", "number", "heading", "note"}
+        self._sentence = self._sentence or found.kind in {"item", "number", "heading", "note", "alert"}
         if found.kind == "quote":
             self._quoted = True
             return
@@ -195,16 +201,19 @@ class MarkdownShaper(Spans):
             case "number":
                 words = text[found.end : found.end + blocks.LIMIT].lstrip("*")
                 self._voice.say(found.kept + self._voice.comma(words[:1]))
+            case "alert":
+                title = text[found.end : found.end + 1].strip()
+                self._voice.say(found.kept + (self._voice.comma(title) if title else ""))
             case "definition":
                 self._skip = "\n"
-                self._mode = self._pass_over
+                self._mode = type(self)._pass_over
             case "fence":
                 self._enclose(found.kept)
 
     @override
     def _enclose(self, kept: str) -> None:
         self._fence = blocks.Fence(kept, quoted=self._quoted)
-        self._mode = self._code_line
+        self._mode = type(self)._code_line
 
     # --- fenced code ----------------------------------------------------------------------------------------------
 
@@ -224,7 +233,7 @@ class MarkdownShaper(Spans):
             self._marked = True
             self._open.clear()
             return end
-        self._mode = self._code_rest
+        self._mode = type(self)._code_rest
         return end
 
     def _code_rest(self, text: str, at: int, final: bool) -> int:
@@ -238,7 +247,7 @@ class MarkdownShaper(Spans):
             self._voice.newline()
         if end < 0:
             return len(text)
-        self._mode = self._code_line
+        self._mode = type(self)._code_line
         return end + 1
 
     # --- ends -----------------------------------------------------------------------------------------------------
@@ -252,7 +261,7 @@ class MarkdownShaper(Spans):
         self._reset()
 
     def _reset(self) -> None:
-        self._mode = self._begin
+        self._mode = type(self)._begin
         self._marked = self._item = self._quoted = self._sentence = self._heading = self._bars = self._called = False
         self._labels.clear()
         self._voice.row = self._voice.trim = False

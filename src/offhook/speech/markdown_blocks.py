@@ -6,7 +6,9 @@ import re
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-Kind = Literal["text", "rule", "quote", "item", "number", "heading", "box", "note", "definition", "fence", "row"]
+Kind = Literal[
+    "text", "rule", "quote", "item", "number", "heading", "box", "note", "definition", "alert", "fence", "row"
+]
 
 # Nothing at a line's start is held back longer, in characters.
 LIMIT = 400
@@ -43,6 +45,10 @@ _NOTE = re.compile(r"\[\^[^\]\s]{1,40}\]:[ \t]{0,8}")
 _DEFINITION = re.compile(
     r"\[[^\]\[\n^][^\]\[\n]{0,39}\]:[ \t]{0,8}(?=<?(?:[a-zA-Z][a-zA-Z+.-]{1,20}://|mailto:|www\.))"
 )
+# What a quote is headed with, such as [!NOTE]; some fold it with a sign.
+_ALERT = re.compile(r"\[!([A-Za-z]{3,20})\][+-]?[ \t]{0,40}")
+# What a term means, on the line below it; no face.
+_MEANING = re.compile(r":[ \t]{1,40}(?=[^\s()|])")
 _LABEL_BEGUN = re.compile(
     r"\[(?:\^[^\]\s]{0,40}(?:\]:?)?|[^\]\[\n^][^\]\[\n]{0,39}(?:\](?::[ \t]{0,8}(?:<?[a-zA-Z+.-]{0,22}(?::/?)?)?)?)?)?"
 )
@@ -85,6 +91,9 @@ def _opening(text: str, *, item: bool, table: bool, more: bool, final: bool) -> 
             return None
         if (rule == len(text) or text[rule] in "\r\n") and _RULE.search(text, start, rule):
             return Opening("rule", rule)
+        meaning = _MEANING.match(text, start) if mark == ":" and not table else None
+        if meaning:
+            return Opening("item", meaning.end())
         # A bar at the start of a line as long as the limit is that of a row.
         if mark == "|" and (table or not (more or final or "\n" in text)):
             return Opening("row", start)
@@ -150,6 +159,10 @@ def _label(text: str, at: int, *, item: bool, more: bool) -> Opening | None:
         if found and (kind != "box" or item):
             # The blanks behind a note's mark may go on.
             return Opening(kind, found.end())  # type: ignore[arg-type]  # the pairs above hold kinds
+    alert = _ALERT.match(text, at)
+    if alert:
+        # What follows on the line is heard behind a pause.
+        return None if more and alert.end() == len(text) else Opening("alert", alert.end(), alert[1].capitalize())
     if more and (_LABEL_BEGUN.fullmatch(text, at) or (item and _BOX_BEGUN.fullmatch(text, at))):
         return None
     return Opening("text", at)

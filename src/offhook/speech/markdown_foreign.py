@@ -51,10 +51,13 @@ class Foreign(Line):
         opened = inline.OPENED.match(text, at)
         if opened:
             self._skip = inline.CLOSES[opened[0]]
-            self._mode = self._pass_over
+            self._mode = type(self)._pass_over
             return opened.end()
         found = inline.TAG.match(text, at, at + LIMIT)
-        if found and not (self._voice.before.isalnum() and _COMPARISON.fullmatch(found[0])):
+        if found and (
+            not (self._voice.before.isalnum() and _COMPARISON.fullmatch(found[0]))
+            or tags.is_command(found[1] or found[2], found[0])
+        ):
             return self._named(text, found, final)
         loose = tags.LOOSE_TAG.match(text, at)
         if loose:
@@ -67,9 +70,11 @@ class Foreign(Line):
         """Take a name in angle brackets, which is a tag or words."""
         name, end = found[1] or found[2], found.end()
         voice = self._voice
-        if tags.is_command(name, found[0]) or (self._tags and begins_tag(found[0], self._tags)):
+        if self._tags and begins_tag(found[0], self._tags):
             # The platform's own is for a shaper behind this one.
             voice.say(found[0])
+            return end
+        if tags.is_command(name, found[0]):
             return end
         closing = bool(found[1])
         inside = found[0].strip("</> \t\n")
@@ -114,7 +119,7 @@ class Foreign(Line):
         if name in tags.SILENT and not (closing or voice.tail):
             # In the middle of a line the words are about the tag.
             self._skip = f"</{name}"
-            self._mode = self._pass_over
+            self._mode = type(self)._pass_over
         elif name in tags.CELLS or (voice.row and name in tags.BREAKS):
             if voice.row:
                 voice.separate()
@@ -172,7 +177,7 @@ class Foreign(Line):
                 return self._hold(text, at, None if opening == "$$" else _FORMULA_UNTIL)
             self._voice.say(formula_name(self._voice.words()))
             self._skip = close
-            self._mode = self._pass_over
+            self._mode = type(self)._pass_over
             # What is waited for, or a paragraph's end, may be cut by the limit.
             return max(start, limit - 50)
         if close.startswith("\\end"):

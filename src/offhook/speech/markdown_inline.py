@@ -71,6 +71,17 @@ def keeps_underscores(run: int, before: str, after: str, *, is_open: bool) -> bo
 
 
 _PLEAS = frozenset("<>")
+# The name of a file, such as __init__.py, and no emphasis.
+DUNDER = re.compile(r"(__(?=[a-z])[a-z0-9_]{1,40}?__)\.[a-z]")
+DUNDER_BEGUN = re.compile(r"__[a-z][a-z0-9_]{0,42}\.?")
+
+# What stands a little lower or higher: H~2~O, x^2^, 1^st^. One that goes on with a digit is a range, 5~10~15, and what
+# has other letters may be a face, ^o^, or a voice that sings, ok~yes~.
+SCRIPTS = {
+    "~": re.compile(r"~([0-9]{1,4}[+-]?|[a-z])~(?![0-9~])"),
+    "^": re.compile(r"\^([+-]?[0-9]{1,4}[+-]?|st|nd|rd|th|TM|[a-np-uxyz+-])\^(?![0-9^])"),
+}
+SCRIPTS_BEGUN = {"~": re.compile(r"~(?:[0-9]{0,4}[+-]?|[a-z])~?"), "^": re.compile(r"\^[0-9A-Za-z+-]{0,6}\^?")}
 
 
 def keeps_equals(run: int, before: str, after: str, *, is_open: bool) -> bool:
@@ -117,13 +128,14 @@ def may_be_reference(label: str, before: str) -> bool:
 # --- HTML ---------------------------------------------------------------------------------------------------------
 
 _NAME = r"[A-Za-z][A-Za-z0-9_:-]*+"
+# Commas behind values are no HTML; the control tags of platforms have them.
 _KEY = r"[A-Za-z_:][A-Za-z0-9_.:-]*+"
 _VALUE = r"""(?:"[^"<]*+"|'[^'<]*+'|[^\s"'=<>`]++)"""
-_ATTRIBUTES = rf"(?:\s++{_KEY}(?:\s*+=\s*+{_VALUE})?)*+"
+_ATTRIBUTES = rf"(?:\s++{_KEY}(?:\s*+=\s*+{_VALUE},?+)?)*+"
 TAG = re.compile(rf"</({_NAME})\s*+>|<({_NAME}){_ATTRIBUTES}\s*+/?>")
 # Greedy and not possessive: an attribute's name may be what the text ends with.
 TAG_BEGUN = re.compile(
-    rf"<(?:/(?:{_NAME}\s*+)?|{_NAME}(?:\s+{_KEY}(?:\s*+=\s*+{_VALUE})?)*+"
+    rf"<(?:/(?:{_NAME}\s*+)?|{_NAME}(?:\s+{_KEY}(?:\s*+=\s*+{_VALUE},?+)?)*+"
     rf"""(?:\s*+=\s*+(?:"[^"<]*+|'[^'<]*+)?|\s*+/?))?"""
 )
 # A place to fill in, such as <<Your Name>>.

@@ -15,7 +15,7 @@ PARAGRAPH = re.compile(r"\n[ \t\r]{0,40}\n")
 _PARAGRAPH_BEGUN = re.compile(r"\n[ \t\r]{0,40}\Z")
 
 # What a line's words end at.
-SPECIAL = re.compile(r"[*_~=`\[\]<&$\\|\n\r#/!(（]")
+SPECIAL = re.compile(r"[*_~=`\[\]<&$\\|\n\r#/!(（^]")
 
 
 class Line:
@@ -38,7 +38,8 @@ class Line:
         *("_tags", "_ticks", "_until", "_voice"),
     )
 
-    _mode: Callable[[str, int, bool], int]
+    # A function and no method of this object: that would be a circle, which only the collector finds.
+    _mode: Callable[[Any, str, int, bool], int]
     # What takes each special character.
     _handlers: ClassVar[Mapping[str, Callable[[Any, str, int, bool], int]]]
 
@@ -86,10 +87,10 @@ class Line:
     def _inner(self, text: str) -> None:
         """Take a text that stands inside a mark, such as that of a link."""
         mode = self._mode
-        self._mode = self._inline
+        self._mode = type(self)._inline
         at = 0
         while at < len(text):
-            at = self._mode(text, at, True)
+            at = self._mode(self, text, at, True)
         self._mode = mode
         self._skip = ""
 
@@ -120,7 +121,7 @@ class Line:
         end = found.start() if found else -1
         gap = PARAGRAPH.search(text, at, end if end >= 0 else len(text))
         if gap or end >= 0:
-            self._mode = self._inline
+            self._mode = type(self)._inline
             self._skip = ""
             if gap:
                 return gap.start()

@@ -45,6 +45,8 @@ class Spans(Foreign):
         voice = self._voice
         before = voice.before
         opened = self._open.get(mark, 0) & min(run, 3)
+        if mark == "~" and run == 1:
+            return self._script(text, at, final)
         if mark == "*":
             if after == "." and run == 1 and not before.isalnum():
                 # A file pattern, unless more dots follow.
@@ -55,6 +57,13 @@ class Spans(Foreign):
                 last = voice.last if not (after.strip() and before.strip()) else ""
                 keeps = inline.keeps_stars(run, before, last, after, is_open=bool(opened), called=self._called)
         elif mark == "_":
+            if run == 2 and (not before.isalnum() or (inline.is_cjk(before) and not opened)):
+                name = inline.DUNDER.match(text, at)
+                if name:
+                    voice.say(name[1])
+                    return name.end(1)
+                if not final and inline.DUNDER_BEGUN.fullmatch(text, at):
+                    return self._hold(text, at)
             keeps = inline.keeps_underscores(run, before, after, is_open=bool(opened))
         elif mark == "~":
             keeps = run != 2 or not (before.strip() or after.strip())
@@ -67,6 +76,19 @@ class Spans(Foreign):
         elif after.strip():
             self._open[mark] = self._open.get(mark, 0) | min(run, 3)
         return end
+
+    def _script(self, text: str, at: int, final: bool) -> int:
+        """Take a mark around what stands lower or higher, right behind a letter, a bracket or (if higher) a digit."""
+        mark, before = text[at], self._voice.before
+        if (before.isascii() and before.isalpha()) or before in {")", "]"} or (mark == "^" and before.isdigit()):
+            found = inline.SCRIPTS[mark].match(text, at)
+            open_ended = not final and (found is None or found.end() == len(text))
+            if open_ended and inline.SCRIPTS_BEGUN[mark].fullmatch(text, at):
+                return self._hold(text, at)
+            if found:
+                self._voice.say(found[1])
+                return found.end()
+        return self._literal(text, at, final)
 
     # --- code -----------------------------------------------------------------------------------------------------
 
@@ -89,7 +111,7 @@ class Spans(Foreign):
             return self._hold(text, at)
         self._ticks = run
         self._coded = False
-        self._mode = self._code_words
+        self._mode = type(self)._code_words
         return end
 
     def _code_words(self, text: str, at: int, final: bool) -> int:
@@ -101,7 +123,7 @@ class Spans(Foreign):
         if found is None:
             return place
         if text[place] in "\r\n":
-            self._mode = self._inline
+            self._mode = type(self)._inline
             return place
         run = self._ticks
         line = text.find("\n", place, place + LIMIT)
@@ -119,7 +141,7 @@ class Spans(Foreign):
             return self._hold(text, place, _CODE_UNTIL)
         if close + run == len(text) and more:
             return self._hold(text, place)
-        self._mode = self._inline
+        self._mode = type(self)._inline
         if close < 0:
             # Never closed: what stands there is text, but for the ticks.
             return place + len(text[place:stop]) - len(text[place:stop].lstrip("`"))
@@ -227,7 +249,7 @@ class Spans(Foreign):
             return None
         # As long as this it is data in an address, of which nothing is spoken.
         self._skip = ")"
-        self._mode = self._pass_over
+        self._mode = type(self)._pass_over
         return begun.end()
 
     def _slash(self, text: str, at: int, final: bool) -> int:
@@ -236,7 +258,7 @@ class Spans(Foreign):
         if at + 1 == len(text) and not final:
             return self._hold(text, at)
         if text.startswith("/", at + 1):
-            self._mode = self._url
+            self._mode = type(self)._url
         return self._literal(text, at, final)
 
     def _url(self, text: str, at: int, final: bool) -> int:
@@ -245,7 +267,7 @@ class Spans(Foreign):
         end = found.start() if found else len(text)
         self._voice.say(text[at:end])
         if found:
-            self._mode = self._inline
+            self._mode = type(self)._inline
         return end
 
     # --- faces ----------------------------------------------------------------------------------------------------
@@ -305,6 +327,7 @@ Spans._handlers = {
     "_": Spans._emphasis,
     "~": Spans._emphasis,
     "=": Spans._emphasis,
+    "^": Spans._script,
     "`": Spans._code,
     "[": Spans._link,
     "<": Spans._angle,

@@ -65,9 +65,13 @@ def is_tag(name: str, inside: str) -> bool:
     return known or "=" in inside or inside.endswith("/>") or name.lower() in MODEL
 
 
-def is_command(name: str, inside: str) -> bool:
-    """Tell whether a tag may be a command of some platform, such as ``<imsagent_hangup/>``, which is left as it is."""
-    return "_" in name and inside.endswith("/>") and name.lower() not in MODEL
+# What some platform takes for a command and looks like words: nobody means them where another platform is spoken to.
+_WORDS = re.compile(r"<(?:no\s++interrupting|imsagent_[^<>]*+)\s*+/?>", re.IGNORECASE)
+
+
+def is_command(name: str, tag: str) -> bool:
+    """Tell whether a tag is a command of some platform, such as ``<imsagent_hangup/>`` and ``<No Interrupting>``."""
+    return ("_" in name and (tag.endswith("/>") or "=" in tag)) or _WORDS.fullmatch(tag) is not None
 
 
 def is_mentioned(name: str, before: str, *, closing: bool) -> bool:

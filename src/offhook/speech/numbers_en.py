@@ -10,7 +10,7 @@ from offhook.speech.numbers_en_dates import MONTHS, SPOKEN, WRITTEN, YEAR, date
 from offhook.speech.numbers_en_words import LONGEST, amount, cardinal, digits, grouped, ordinal, pairs, year
 from offhook.speech.numbers_library import ask
 from offhook.speech.numbers_rules import AMOUNT, MINUS, REFERENCE, TELEPHONES, TO, apply, groups, split
-from offhook.speech.numbers_signs import ENGLISH
+from offhook.speech.numbers_signs import ENGLISH, NUMBER_ENGLISH
 
 if TYPE_CHECKING:
     from offhook.speech.numbers_rules import Rule
@@ -37,7 +37,9 @@ _NAMED = re.compile(
 
 
 def _named(match: re.Match[str]) -> str:
-    return match["before"] + digits(match["number"])
+    # A hash alone is said, and behind a word that names the number it is not.
+    before = match["before"].replace("#", "") if match["before"][0] != "#" else "number "
+    return before + digits(match["number"])
 
 
 _LONG = re.compile(
@@ -318,6 +320,7 @@ RULES: tuple[Rule, ...] = (
     *ENGLISH,
     *((shape, _telephone) for shape in TELEPHONES),
     (_NAMED, _named),
+    NUMBER_ENGLISH,
     *SPOKEN,
     (_SCORE, _score),
     (_PRICE, _price),

@@ -40,5 +40,21 @@ def _rules(words: Mapping[str, str], negative: str, *, spaced: bool) -> tuple[Ru
     return ((_LESS, less), (_BETWEEN, sign), (_BEFORE, sign))
 
 
+# The number of something, and no colour or topic. A word that says so already is enough.
+_HASH = r"(?<![0-9A-Za-z&#])[#\uff03] ?(?P<number>[0-9]{1,9})(?![0-9A-Za-z#\uff03])"
+_SAID = re.compile(r"(?:\b[Nn]umber|\b[Nn]os?\.?):? ?\Z")
+_UNIT = "[号楼栋房室层座单幢户线]"
+
+
+def _english_number(match: re.Match[str]) -> str:
+    said = _SAID.search(match.string, max(0, match.start() - 12), match.start())
+    return ("" if said else "number ") + match["number"]
+
+
+NUMBER_ENGLISH: Rule = (re.compile(_HASH), _english_number)
+NUMBER_CHINESE: Rule = (
+    re.compile(rf"{_HASH}(?P<unit>{_UNIT}?)"),
+    lambda match: match["number"] + (match["unit"] or "号"),
+)
 ENGLISH = _rules(_ENGLISH, "minus ", spaced=True)
 CHINESE = _rules(_CHINESE, "负", spaced=False)

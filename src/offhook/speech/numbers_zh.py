@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from offhook.speech.numbers_library import ask
 from offhook.speech.numbers_rules import AMOUNT, MINUS, REFERENCE, TELEPHONES, apply, groups, split
-from offhook.speech.numbers_signs import CHINESE
+from offhook.speech.numbers_signs import CHINESE, NUMBER_CHINESE
 
 if TYPE_CHECKING:
     from offhook.speech.numbers_rules import Rule
@@ -101,7 +101,7 @@ _KNOWN = re.compile(
 
 
 def _named(match: re.Match[str]) -> str:
-    return match["before"] + name(match["number"])
+    return match["before"].replace("#", "") + name(match["number"])
 
 
 _LONG = re.compile(
@@ -359,6 +359,7 @@ RULES: tuple[Rule, ...] = (
     (_AMERICAN, lambda match: _date(match[4], match[1], match[3]) or _date(match[4], match[3], match[1])),
     *((shape, _telephone) for shape in TELEPHONES),
     *((pattern, _named) for pattern in (_NAMED, _CALLED, _ALARM, _SERVICE, _ROOM, _KNOWN)),
+    NUMBER_CHINESE,
     (_TIMES, lambda match: f"{match[1]}到"),
     (_TIME, _time),
     (_SCORE, lambda match: f"{amount(match[1])}比{amount(match[2])}"),

@@ -76,6 +76,8 @@ def speech_of(text: str, links: Links = "read") -> Speech:
     words = [word.strip() for word in text.split(",") if word.strip()]
     if words == ["none"]:
         return UNTOUCHED
+    if "none" in words:
+        raise SetupError(f"speech = {text!r}: 'none' stands alone.{_HINT}")
     names: set[str] = set()
     without: set[str] = set()
     for word in words:

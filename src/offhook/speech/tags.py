@@ -41,6 +41,10 @@ class TagShaper:
         """Give nothing: what is held may be the beginning of a tag still, and that is never said."""
         return ""
 
+    def rest(self) -> str:
+        """Give nothing, as in a pause."""
+        return ""
+
     def flush(self) -> str:
         """Take the end of the text and give what was held back, disarmed."""
         if not self._held or self._patterns is None:

@@ -49,6 +49,10 @@ class ThinkShaper:
         """Give nothing: what is held may be the beginning of a tag still, and that is never said."""
         return ""
 
+    def rest(self) -> str:
+        """Give nothing, as in a pause."""
+        return ""
+
     def flush(self) -> str:
         """Take the end of the text and give what was held back, unless it is reasoning."""
         held, self._held = self._held, ""

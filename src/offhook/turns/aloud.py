@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("offhook.turns")
 
+# So many events of a reply may wait to be read; then its agent waits.
+_MOST_WAITING = 64
+
 
 class Reading:
     """Puts the numbers of sentences into words, one at a time in a thread of its own: it is work, and not waiting.
@@ -44,61 +47,103 @@ class Reading:
 
 
 class Aloud:
-    """The events of one reply on their way through a ``Reading``, given on in their order by ``give``."""
+    """The events of one reply on their way through a ``Reading``, given on in their order by ``give``.
 
-    __slots__ = ("_give", "_idle", "_language", "_reading", "_waiting")
+    One sentence of a reply is read at a time, so that no reply keeps the others waiting for longer than that.
+    """
+
+    __slots__ = ("_changed", "_error", "_give", "_job", "_language", "_reading", "_waiting")
 
     def __init__(self, reading: Reading, language: str, give: Callable[[list[Event]], None]) -> None:
         self._reading = reading
         self._language = language
         self._give = give
-        # Each event, or a sentence and what will be said for it.
-        self._waiting: deque[Event | tuple[str, asyncio.Future[str]]] = deque()
-        self._idle: asyncio.Future[None] | None = None
+        # A text is a whole sentence. The first event waits for the job, if there is one.
+        self._waiting: deque[Event] = deque()
+        self._job: asyncio.Future[str] | None = None
+        self._changed: asyncio.Future[None] | None = None
+        self._error: Exception | None = None
+
+    @property
+    def full(self) -> bool:
+        """Tell whether no more should be written for now."""
+        return len(self._waiting) >= _MOST_WAITING
+
+    @property
+    def waiting(self) -> tuple[Event, ...]:
+        """What has not been given on yet."""
+        return tuple(self._waiting)
 
     def write(self, events: list[Event]) -> None:
         """Take the next events; a text is a whole sentence."""
-        for event in events:
-            if type(event) is Text and any(map(str.isdigit, event.text)):
-                language = language_of(event.text) or self._language
-                future = self._reading.read(event.text, language)
-                self._waiting.append((event.text, future))
-                future.add_done_callback(self._release)
-            else:
-                self._waiting.append(event)
+        self._waiting.extend(events)
         self._release()
 
     def hurry(self) -> None:
         """Give on everything now; what has no words yet is said as it was written."""
-        rest = [event if not isinstance(event, tuple) else Text(_said(*event)) for event in self._waiting]
+        rest = list(self._waiting)
+        if rest and type(first := rest[0]) is Text and self._job is not None:
+            rest[0] = Text(_said(first.text, self._job))
+        self.drop()
+        if rest:
+            self._give(rest)
+
+    def drop(self) -> None:
+        """Give on nothing more of what waits."""
         self._waiting.clear()
-        self._pass_on(rest)
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
+        self._wake()
 
     async def settle(self) -> None:
-        """Return when everything has been given on."""
+        """Return when everything has been given on. Raises what giving it on did."""
         while self._waiting:
-            self._idle = asyncio.get_running_loop().create_future()
-            await self._idle
+            await self._change()
+        if self._error is not None:
+            raise self._error
 
-    def _release(self, future: asyncio.Future[str] | None = None) -> None:
+    async def room(self) -> None:
+        """Return when more may be written."""
+        while self.full:
+            await self._change()
+
+    async def _change(self) -> None:
+        # Only the turn's own task waits here.
+        self._changed = asyncio.get_running_loop().create_future()
+        await self._changed
+
+    def _done(self, job: asyncio.Future[str]) -> None:
+        if job is not self._job:
+            return
+        try:
+            self._release()
+        except Exception as error:
+            # The turn's task is told, and not the loop.
+            self._error = error
+            self.drop()
+
+    def _release(self) -> None:
         ready: list[Event] = []
         while self._waiting:
-            first = self._waiting[0]
-            if isinstance(first, tuple):
-                if not first[1].done():
+            event = self._waiting[0]
+            if type(event) is Text and any(map(str.isdigit, event.text)):
+                if self._job is None:
+                    self._job = self._reading.read(event.text, language_of(event.text) or self._language)
+                    self._job.add_done_callback(self._done)
+                if not self._job.done():
                     break
-                first = Text(_said(*first))
+                event, self._job = Text(_said(event.text, self._job)), None
             self._waiting.popleft()
-            ready.append(first)
-        self._pass_on(ready)
+            ready.append(event)
+        if ready:
+            self._give(ready)
+            self._wake()
 
-    def _pass_on(self, events: list[Event]) -> None:
-        if events:
-            self._give(events)
-        if not self._waiting and self._idle is not None:
-            if not self._idle.done():
-                self._idle.set_result(None)
-            self._idle = None
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, None
+        if changed is not None and not changed.done():
+            changed.set_result(None)
 
 
 def _said(sentence: str, future: asyncio.Future[str]) -> str:

@@ -220,6 +220,7 @@ class Engine:
             language=live.turn.language,
             reading=self._reading,
         )
+        sound.let_out = live.voice.let_out
 
     def _ago(self, live: LiveTurn, seconds: float) -> float:
         """Give how long after the turn's request that began which took so long up to now."""
@@ -333,6 +334,7 @@ class Engine:
                 await self._calls.told(live.line, live.agent)
             live.started = self._clock.monotonic()
             await live.agent.answer(live.turn, live.voice)
+            await live.voice.settle()
         except asyncio.CancelledError as cause:
             if _being_cancelled():
                 # By leave(), or from outside by whoever ends the loop.
@@ -346,9 +348,8 @@ class Engine:
             # An agent that calls exit() ends its turn, not the server.
             live.close(_failed(cause))
         else:
-            await live.voice.settle()
             called = any(type(event) is ToolCall or (type(event) is Command and event.ends) for event in reply.rare)
-            live.voice.close(Finish("tool_calls" if called else "stop"))
+            live.voice.end(Finish("tool_calls" if called else "stop"))
         await reply.drain()
 
     async def _linger(self, live: LiveTurn) -> None:
@@ -374,6 +375,7 @@ class Engine:
         live.on_over((details.prompt_tokens or 0) + (details.completion_tokens or 0))
         for hook in self._hooks:
             hook.turn_ended(details)
+        live.over()
 
     def _forget(self, live: LiveTurn) -> None:
         """Know a turn no more by its ticket, once it has neither a task nor a record to wait for."""

@@ -244,10 +244,13 @@ class LiveTurn:
         if self.reply.finish is not None:
             return
         self.cancelled_at = now
-        self.close(finish)
-        self.signal.set()
-        if self.task is not None:
-            self.task.cancel()
+        try:
+            self.close(finish)
+        finally:
+            # Also when a reader failed at what is said last.
+            self.signal.set()
+            if self.task is not None:
+                self.task.cancel()
 
     def close(self, finish: Finish) -> None:
         """Close the reply; of an end with an error the caller is told in words, where that is how he is told."""
@@ -266,6 +269,12 @@ class LiveTurn:
     def cancel(self, now: float, error: OffhookError | None = None) -> None:
         """End a live turn because its last reader has gone, or the server goes down."""
         self.end(now, Finish("cancelled", error))
+
+    def over(self) -> None:
+        """Let go of what only a running turn needs, once its task is over and its hooks have been told."""
+        self.reply.on_close = self.reply.on_useful = _nothing
+        self.voice.over()
+        self.sound = None
 
     def stop_lingering(self) -> None:
         """Wait no longer for the platform to come back: it has, or the reply has ended."""
@@ -327,6 +336,10 @@ class LiveTurn:
             completion_tokens=completion_tokens,
             cost=total_cost(attempts),
         )
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def tokens_of(rare: Iterable[Event]) -> tuple[int | None, int | None]:

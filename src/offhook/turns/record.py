@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from offhook.errors import OffhookError
-from offhook.events import Aside, Attempt, AttemptEnded, Command, Event, Finish, Text, ToolCall, ToolRun, Usage
+from offhook.events import Aside, Attempt, AttemptEnded, Command, Event, Finish, Refused, Text, ToolCall, ToolRun, Usage
 from offhook.store.base import EventRecord, TurnRecord
 from offhook.turns.live import since, tokens_of, total_cost
 
@@ -126,6 +126,7 @@ _KINDS: dict[type, str] = {
     Attempt: "attempt",
     AttemptEnded: "attempt_ended",
     ToolRun: "tool_run",
+    Refused: "refused",
     Aside: "aside",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from offhook.errors import AgentError, TurnOver
-from offhook.events import Aside, Attempt, AttemptEnded, Command, Event, Finish, Text, ToolCall, ToolRun
+from offhook.events import Aside, Attempt, AttemptEnded, Command, Event, Finish, Refused, Text, ToolCall, ToolRun
 from offhook.speech.language import speakable
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 # What is recorded only.
-NEVER_SENT = frozenset({Attempt, AttemptEnded, ToolRun})
+NEVER_SENT = frozenset({Attempt, AttemptEnded, ToolRun, Refused})
 
 
 class Reader(Protocol):

@@ -79,6 +79,7 @@ class Sound:
         "_rules",
         "_timers",
         "_turn",
+        "let_out",
     )
 
     def __init__(
@@ -102,6 +103,8 @@ class Sound:
         self._filled = False
         self._timers: list[Timer] = []
         self._on_deadline: Callable[[], None] = lambda: None
+        # Has what the agent has said already, and what waits for the end of its sentence, said now.
+        self.let_out: Callable[[], None] = lambda: None
 
     def start(self, received: float, on_deadline: Callable[[], None]) -> None:
         """Set the timers of a turn that was ``received`` then; ``on_deadline`` is called when there was no sound."""
@@ -109,7 +112,7 @@ class Sound:
         rules = self._rules
         self._on_deadline = on_deadline
         if rules.deadline > 0:
-            self._timers.append(self._clock.call_later(max(0.0, rules.deadline - waited), on_deadline))
+            self._timers.append(self._clock.call_later(max(0.0, rules.deadline - waited), self._too_late))
         if rules.filler == "on" or (rules.filler == "auto" and not self._manner.fillers):
             self._timers.append(self._clock.call_later(max(0.0, rules.filler_after - waited), self._say_filler))
 
@@ -119,11 +122,18 @@ class Sound:
         if self._rules.silence > 0:
             self._timers.append(self._clock.call_later(self._rules.silence, self._listen))
 
+    def _too_late(self) -> None:
+        """End a turn of which nothing was heard in time, unless it has words that only wait."""
+        self.let_out()
+        if self._reply.first_useful is None:
+            self._on_deadline()
+
     def _listen(self) -> None:
         """End a turn that has been silent for too long; listen again when it can have been, otherwise."""
         reply = self._reply
         if reply.finish is not None:
             return
+        self.let_out()
         # A client that takes nothing hears nothing: that is not the agent's silence.
         left = self._rules.silence - (0.0 if reply.blocked else self._clock.monotonic() - reply.last)
         if left <= _EARLY:
@@ -164,6 +174,7 @@ class Sound:
         return able and reply.first_useful is None and reply.finish is None
 
     def _say_filler(self) -> None:
+        self.let_out()
         if self._may_fill() and (phrase := self._pick("filler")) is not None:
             self._say(phrase)
 
@@ -175,6 +186,7 @@ class Sound:
             self._say(phrase)
 
     def _say(self, phrase: str) -> None:
+        self.let_out()
         if not self._may_fill():
             return
         self._filled = True

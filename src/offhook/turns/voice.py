@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from offhook.events import AttemptEnded, Command, Event, Finish, Text, ToolCall, ToolRun, Usage
+from offhook.errors import TurnOver
+from offhook.events import AttemptEnded, Command, Event, Finish, Refused, Text, ToolCall, ToolRun, Usage
+from offhook.speech.chain import Chain
 from offhook.speech.sentences import SentenceSplitter
 from offhook.turns.aloud import Aloud
 from offhook.turns.phrases import parting
@@ -29,6 +31,9 @@ log = logging.getLogger("offhook.turns")
 # and looks something up is not to be heard without its end.
 _PAUSE = 0.1
 
+# No reader writes these.
+_NOT_SENT = NEVER_SENT | {Usage}
+
 # What was warned of: a platform and a command or call. It is told once, and not in every turn. A model may make up any
 # number of functions.
 _warned: set[tuple[str, str, str]] = set()
@@ -46,9 +51,11 @@ class Voice:
     __slots__ = (
         "_ago",
         "_aloud",
+        "_apart",
         "_at_end",
         "_chain",
         "_fill",
+        "_finish",
         "_language",
         "_last",
         "_manner",
@@ -81,8 +88,11 @@ class Voice:
         self._splitter = SentenceSplitter() if manner.sentences or numbers else None
         self._aloud = Aloud(reading, language, self._give) if numbers and reading is not None else None
         self._fill = fill
-        # What was said last.
+        # What was said last, and whether what follows is parted from it.
         self._last = ""
+        self._apart = False
+        # How the agent ended its reply, while its words are on their way.
+        self._finish: Finish | None = None
         self._ago = ago
         # When something was last held back, in seconds of the loop, and the timer that looks after it.
         self._since = 0.0
@@ -90,14 +100,19 @@ class Voice:
 
     @property
     def blocked(self) -> bool:
-        return self._reply.blocked
+        return self._reply.blocked or (self._aloud is not None and self._aloud.full)
 
     def write(self, *events: Event) -> None:
+        if self._finish is not None:
+            raise TurnOver("The reply has already ended.")
         spoken: list[Event] = []
         held = False
         for event in events:
             if type(event) is Text:
                 words = self._chain.feed(event.text)
+                if self._apart and words:
+                    words = parting(words, self._last) + words
+                    self._apart = False
                 self._last = words or self._last
                 # Nothing is held where all of it came out.
                 held = words is not event.text or self._splitter is not None
@@ -116,7 +131,9 @@ class Voice:
                 self._add_held(spoken)
                 if type(event) is Command:
                     self._add_command(event, spoken)
-                elif type(event) is not ToolCall or self._takes(event):
+                elif type(event) is ToolCall and (why := self._manner.refuses_call(event.name)) is not None:
+                    self._refuse(f"call of {event.name}", f"a call of {event.name!r}", why, spoken)
+                else:
                     spoken.append(event)
         self._pass_on(spoken)
         if held:
@@ -145,36 +162,76 @@ class Voice:
         """Return when all that was written is in the reply, what still waited for its end included."""
         if self._aloud is None:
             return
-        rest: list[Event] = []
-        self._add_rest(rest)
-        self._aloud.write(rest)
         self._stop_listening()
+        if self._reply.finish is None:
+            rest: list[Event] = []
+            self._add_rest(rest)
+            self._aloud.write(rest)
         await self._aloud.settle()
+
+    def rest(self) -> None:
+        """Say what is held back: what follows begins anew, such as the words of a model behind its tools."""
+        rest: list[Event] = []
+        self._add_words(self._chain.rest(), rest)
+        self._apart = True
+        self._pass_on(rest)
+
+    def let_out(self) -> None:
+        """Say all that can be said now, in the middle of a sentence too: somebody has waited for too long."""
+        if self._reply.finish is None:
+            rest: list[Event] = []
+            self._add_held(rest)
+            self._pass_on(rest)
+            if self._aloud is not None:
+                self._aloud.hurry()
 
     def hurry(self) -> None:
         """Say all that was written now, as it is."""
         self._stop_listening()
         rest: list[Event] = []
         self._add_rest(rest)
-        if rest:
-            self._pass_on(rest)
         if self._aloud is not None:
+            self._aloud.write(rest)
             self._aloud.hurry()
+        elif rest:
+            self._reply.write(*rest)
 
     def close(self, finish: Finish) -> None:
+        if self._aloud is not None and self._reply.finish is None:
+            # Its words are on their way: the end comes behind them.
+            self._finish = self._finish or finish
+        else:
+            self.end(finish)
+
+    def end(self, finish: Finish) -> None:
+        """End the reply with the reason that the agent gave, else with this one; what waits is said as it is."""
         self._stop_listening()
         if self._reply.finish is None:
             self.hurry()
-        self._reply.close(finish)
+        self._reply.close(self._finish or finish)
+
+    def over(self) -> None:
+        """Let go of what only a running turn needs: the circles through it would be left to the collector."""
+        self._stop_listening()
+        self._chain = Chain()
+        if self._aloud is not None:
+            self._aloud.drop()
+        self._aloud = None
+        self._fill = lambda phrase: None
+        self._ago = lambda seconds: 0.0
 
     async def drain(self) -> None:
+        if self._aloud is not None:
+            await self._aloud.room()
         await self._reply.drain()
 
     def _pass_on(self, events: list[Event]) -> None:
-        if self._aloud is not None:
-            self._aloud.write(events)
-        else:
+        if self._aloud is None:
             self._reply.write(*events)
+        elif self._reply.finish is not None:
+            raise TurnOver("The reply has already ended.")
+        else:
+            self._aloud.write(events)
 
     def _listen(self) -> None:
         """Say what is held back once nothing has been held back behind it for a while."""
@@ -229,8 +286,8 @@ class Voice:
         if command.data:
             with contextlib.suppress(RecursionError):
                 command = msgspec.structs.replace(command, data=all_well_formed(command.data))
-        begun = any(type(event) not in NEVER_SENT for event in (*self._reply.rare, *spoken))
-        begun = begun or self._reply.first_useful is not None
+        before = (*self._reply.rare, *(() if self._aloud is None else self._aloud.waiting), *spoken)
+        begun = self._reply.first_useful is not None or any(type(event) not in _NOT_SENT for event in before)
         why = self._manner.refuses(command.name, begun)
         if why is None and command.name == "transfer":
             why = self._manner.refuses_number(command.to)
@@ -247,24 +304,20 @@ class Voice:
                 command = msgspec.structs.replace(command, **words)
             spoken.append(command)
             return
-        self._warn(f"turn.{command.name}", why)
-
-    def _takes(self, call: ToolCall) -> bool:
-        why = self._manner.refuses_call(call.name)
-        if why is not None:
-            self._warn(f"a call of {call.name!r}", why)
-        return why is None
+        self._refuse(command.name, f"turn.{command.name}", why, spoken)
 
     def _parted(self, words: str) -> str:
         return parting(words, self._last) + words
 
-    def _warn(self, what: str, why: str) -> None:
+    def _refuse(self, kept: str, what: str, why: str, spoken: list[Event]) -> None:
+        """Leave something out: the record of the turn says so, and the log once for each reason."""
+        spoken.append(Refused(kept, why))
         told = (self._manner.platform, what, why)
         if told in _warned or len(_warned) >= _MOST_WARNED:
             return
         _warned.add(told)
         said = {"what": what, "platform": self._manner.platform, "why": why}
-        log.warning("%(what)s was left out, here and from now on: %(why)s (platform %(platform)s)", said)
+        log.warning("%(what)s was left out: %(why)s (platform %(platform)s; told once, each is in its record)", said)
 
     def _shaped(self, words: str) -> str:
         chain = self._manner.speech.chain(self.tags, self._language)

@@ -69,4 +69,5 @@ AGORA = Platform(
     side=_side,
     side_mark=b"custom_metadata",
     whole_url=True,
+    takes_hangup=False,
 )

@@ -133,7 +133,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     is given the whole address and appends nothing. ``socket`` names the WebSocket protocol of one that speaks no HTTP;
     ``greeted`` tells that on it the server always says something first, if only that it does not, ``ends_late`` that
     the server may end the call after a reply is complete. ``unmarked`` tells that nothing in its questions says whose
-    they are, so that a server is told in a header where the path of its address does not tell it.
+    they are, so that a server is told in a header where the path of its address does not tell it. ``takes_hangup`` is
+    false of one that offers no function for it in its questions and knows nothing else in a reply that ends the call.
     """
 
     name: str
@@ -154,6 +155,7 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     greeted: bool = False
     ends_late: bool = False
     unmarked: bool = False
+    takes_hangup: bool = True
 
 
 def data_of(facts: ExtendData) -> Any:

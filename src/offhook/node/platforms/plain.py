@@ -31,9 +31,24 @@ def _zego(asking: Asking) -> Outgoing:
 
 
 PLAIN = Platform(name="plain", request=_plain, sends=frozenset(), functions=own_tools)
-ASSEMBLYAI = Platform(name="assemblyai", unmarked=True, request=_plain, sends=frozenset(), functions=own_tools)
+ASSEMBLYAI = Platform(
+    name="assemblyai",
+    unmarked=True,
+    request=_plain,
+    sends=frozenset(),
+    functions=own_tools,
+    takes_hangup=False,
+)
 BOLNA = Platform(name="bolna", unmarked=True, request=_bolna, sends=frozenset(), functions=own_tools)
 DEEPGRAM = Platform(
     name="deepgram", unmarked=True, request=_deepgram, functions=own_tools, drafts=growing, whole_url=True
 )
-ZEGO = Platform(name="zego", unmarked=True, request=_zego, sends=frozenset(), functions=own_tools, whole_url=True)
+ZEGO = Platform(
+    name="zego",
+    unmarked=True,
+    request=_zego,
+    sends=frozenset(),
+    functions=own_tools,
+    whole_url=True,
+    takes_hangup=False,
+)

@@ -45,4 +45,5 @@ TRTC = Platform(
     side=_side,
     side_mark=b"meta.info",
     whole_url=True,
+    takes_hangup=False,
 )

@@ -27,4 +27,6 @@ def _request(asking: Asking) -> Outgoing:
     return Outgoing(present(body), headers=headers)
 
 
-VOLCENGINE = Platform(name="volcengine", request=_request, drafts=growing, leaves=False, whole_url=True)
+VOLCENGINE = Platform(
+    name="volcengine", request=_request, drafts=growing, leaves=False, whole_url=True, takes_hangup=False
+)

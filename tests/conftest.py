@@ -140,5 +140,7 @@ def shared() -> Path:
     """Give the folder of shared inputs: OFFHOOK_SHARED, or the folder ``shared`` beside the repository."""
     folder = Path(os.environ.get("OFFHOOK_SHARED") or REPO.parent / "shared")
     if not (folder / "corpus").is_dir():
-        pytest.skip("shared corpus absent: put it beside the repository as ../shared or set OFFHOOK_SHARED")
+        pytest.skip(
+            "optional: the shared corpus is absent; put it beside the repository as ../shared, or set OFFHOOK_SHARED"
+        )
     return folder

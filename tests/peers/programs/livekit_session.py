@@ -81,7 +81,7 @@ class Ear(stt.STT):
 
     @override
     async def _recognize_impl(self, *args: Any, **options: Any) -> Any:
-        raise NotImplementedError
+        raise RuntimeError("only streams are heard here")
 
     @override
     def stream(self, *, conn_options: Any, **options: Any) -> Any:

@@ -54,7 +54,7 @@ class SocketDoor:
 
     def session(self, visit: Visit, path: str, scope: Scope, outlet: SocketOutlet) -> Session:
         """Give the session of a connection; ``path`` is the whole one. Raises OffhookError to refuse the handshake."""
-        raise NotImplementedError
+        raise OffhookError(f"Nothing is served at {visit.path}.")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # The handshake.

@@ -89,7 +89,7 @@ def called(dialect: Dialect, event: Event, delivery: Delivery) -> tuple[str, Any
     return piece.name, json.loads(piece.arguments)
 
 
-def survives(
+def check_survives(
     dialect: Dialect,
     fields: Mapping[str, Any],
     headers: Mapping[str, str] | None = None,
@@ -119,11 +119,11 @@ def deep(*path: str) -> Arrival:
     return Arrival(request=decode_request(raw.encode()), headers={}, query={})
 
 
-def read_far_down(dialect: Dialect, came: Arrival, frames: int = 120) -> None:
+def check_far_down(dialect: Dialect, came: Arrival, frames: int = 120) -> None:
     """Read a request with so many frames of somebody else's below, as a server has them."""
     if frames:
-        read_far_down(dialect, came, frames - 1)
+        check_far_down(dialect, came, frames - 1)
     else:
         dialect.marks(came)
         assert came.offered == frozenset()
-        dialect.read(came)
+        assert dialect.read(came).call.platform == dialect.name

@@ -15,7 +15,18 @@ from offhook.dialects.kind import kind_of
 from offhook.events import Command, CommandName, Event, Text
 from offhook.testing import live_server
 from tests.callers import plain
-from tests.dialects.arrivals import IDS, JSON, USER, arrival, called, deep, objects, offering, read_far_down, survives
+from tests.dialects.arrivals import (
+    IDS,
+    JSON,
+    USER,
+    arrival,
+    called,
+    check_far_down,
+    check_survives,
+    deep,
+    objects,
+    offering,
+)
 from tests.oracle import check_stream
 from tests.raw import AUTH, request
 
@@ -130,12 +141,12 @@ def test_the_agents_words_alone_wake_it_up(source: str) -> None:
 )
 def test_anything_is_survived(fields: dict[str, Any], metadata: object, role: str) -> None:
     """No value of any field breaks the reading."""
-    survives(AGORA, {**fields, "messages": [{"role": role, "content": "x", "metadata": metadata}]})
+    check_survives(AGORA, {**fields, "messages": [{"role": role, "content": "x", "metadata": metadata}]})
 
 
 def test_deep_data_are_survived() -> None:
     """Presence nested so deeply that it cannot be written again is left out."""
-    read_far_down(AGORA, deep("context", "presence"))
+    check_far_down(AGORA, deep("context", "presence"))
 
 
 # --- out ----------------------------------------------------------------------------------------------------------

@@ -17,12 +17,12 @@ from tests.dialects.arrivals import (
     JSON,
     arrival,
     called,
+    check_far_down,
+    check_survives,
     deep,
     header_values,
     objects,
     offering,
-    read_far_down,
-    survives,
     tool,
 )
 from tests.oracle import check_http, check_stream
@@ -111,13 +111,13 @@ def test_it_is_told_by_its_extra_body_or_system_tools(fields: dict[str, Any], na
 def test_whatever_comes_is_read(extra: object, headers: dict[str, str], user: object, parameters: object) -> None:
     """No value in any field that is looked at stops a request."""
     tools = [{"function": {"name": name, "parameters": parameters}} for name in ("transfer_to_number", user)]
-    survives(ELEVENLABS, {"elevenlabs_extra_body": extra, "user_id": user, "tools": tools}, headers)
+    check_survives(ELEVENLABS, {"elevenlabs_extra_body": extra, "user_id": user, "tools": tools}, headers)
 
 
 @pytest.mark.parametrize("path", [("elevenlabs_extra_body", "call_id"), ("elevenlabs_extra_body",), ("metadata",)])
 def test_depth_is_survived(path: tuple[str, ...]) -> None:
     """What is nested too deeply to be written again is read all the same."""
-    read_far_down(ELEVENLABS, deep(*path))
+    check_far_down(ELEVENLABS, deep(*path))
 
 
 # --- out ----------------------------------------------------------------------------------------------------------

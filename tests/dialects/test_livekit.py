@@ -17,11 +17,11 @@ from tests.dialects.arrivals import (
     JSON,
     arrival,
     called,
+    check_far_down,
+    check_survives,
     deep,
     header_values,
     offering,
-    read_far_down,
-    survives,
     tool,
 )
 from tests.oracle import check_stream
@@ -129,12 +129,12 @@ def test_an_assistant_that_only_called_a_tool_has_no_content() -> None:
 @given(headers=header_values(*HEADERS, "x-call-id", "x-user-data"), metadata=JSON, name=JSON)
 def test_whatever_comes_is_read(headers: dict[str, str], metadata: object, name: object) -> None:
     """No value in any header or field that is looked at stops a request."""
-    survives(LIVEKIT, {"metadata": metadata, "tools": [{"function": {"name": name}}]}, headers)
+    check_survives(LIVEKIT, {"metadata": metadata, "tools": [{"function": {"name": name}}]}, headers)
 
 
 def test_depth_is_survived() -> None:
     """Metadata that is nested too deeply to be written again is read all the same."""
-    read_far_down(LIVEKIT, deep("metadata"))
+    check_far_down(LIVEKIT, deep("metadata"))
 
 
 # --- out ----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,17 @@ from offhook.dialects.choose import HEADER, choose
 from offhook.dialects.pipecat import PIPECAT
 from offhook.events import Command, ToolCall
 from offhook.testing import live_server
-from tests.dialects.arrivals import JSON, arrival, called, deep, header_values, offering, read_far_down, survives, tool
+from tests.dialects.arrivals import (
+    JSON,
+    arrival,
+    called,
+    check_far_down,
+    check_survives,
+    deep,
+    header_values,
+    offering,
+    tool,
+)
 from tests.oracle import check_completion, check_stream
 from tests.raw import AUTH, chat_body, request
 
@@ -53,12 +63,12 @@ def test_the_bots_default_headers_name_the_call() -> None:
 @given(headers=header_values("x-call-id", "x-turn-id", "x-user-data"), metadata=JSON, name=JSON)
 def test_whatever_comes_is_read(headers: dict[str, str], metadata: object, name: object) -> None:
     """No value in any header or field that is looked at stops a request."""
-    survives(PIPECAT, {"metadata": metadata, "tools": [{"function": {"name": name}}]}, headers)
+    check_survives(PIPECAT, {"metadata": metadata, "tools": [{"function": {"name": name}}]}, headers)
 
 
 def test_depth_is_survived() -> None:
     """Metadata that is nested too deeply to be written again is read all the same."""
-    read_far_down(PIPECAT, deep("metadata"))
+    check_far_down(PIPECAT, deep("metadata"))
 
 
 # --- out ----------------------------------------------------------------------------------------------------------

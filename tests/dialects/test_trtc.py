@@ -11,7 +11,7 @@ from offhook.dialects.base import Delivery, Extra, Options
 from offhook.dialects.choose import choose
 from offhook.dialects.trtc import TRTC
 from offhook.events import Command, CommandName
-from tests.dialects.arrivals import IDS, JSON, arrival, deep, header_values, offering, read_far_down, survives
+from tests.dialects.arrivals import IDS, JSON, arrival, check_far_down, check_survives, deep, header_values, offering
 
 HEADERS = {"x-task-id": "t", "x-request-id": "r", "x-sdk-app-id": "1400000000"}
 
@@ -120,9 +120,9 @@ def test_a_function_that_is_offered_is_called() -> None:
 )
 def test_anything_is_survived(fields: dict[str, Any], headers: dict[str, str]) -> None:
     """No body and no header breaks the reading."""
-    survives(TRTC, fields, headers)
+    check_survives(TRTC, fields, headers)
 
 
 def test_deep_data_are_survived() -> None:
     """Data nested so deeply that they cannot be written again are left out."""
-    read_far_down(TRTC, deep("MetaInfo"))
+    check_far_down(TRTC, deep("MetaInfo"))

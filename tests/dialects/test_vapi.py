@@ -15,7 +15,18 @@ from offhook.dialects.vapi import VAPI
 from offhook.events import CallContext, Command
 from offhook.speech.tags import disarm
 from offhook.testing import live_server
-from tests.dialects.arrivals import IDS, JSON, arrival, called, deep, objects, offering, read_far_down, survives, tool
+from tests.dialects.arrivals import (
+    IDS,
+    JSON,
+    arrival,
+    called,
+    check_far_down,
+    check_survives,
+    deep,
+    objects,
+    offering,
+    tool,
+)
 from tests.oracle import check_stream
 from tests.raw import AUTH, request
 
@@ -107,19 +118,19 @@ def test_it_is_told_by_its_call(fields: dict[str, Any], name: str) -> None:
 )
 def test_whatever_comes_is_read(call: object, customer: object, phone: object, metadata: object) -> None:
     """No value in any field that is looked at stops a request."""
-    survives(VAPI, {"call": call, "customer": customer, "phoneNumber": phone, "metadata": metadata})
+    check_survives(VAPI, {"call": call, "customer": customer, "phoneNumber": phone, "metadata": metadata})
 
 
 @given(spread=st.dictionaries(st.text(max_size=8), JSON, max_size=4))
 def test_whatever_is_spread_is_read(spread: dict[str, Any]) -> None:
     """Metadata may bear any name, those of a request included."""
-    survives(VAPI, {**spread, "messages": [{"role": "user", "content": "x"}], "model": "m"})
+    check_survives(VAPI, {**spread, "messages": [{"role": "user", "content": "x"}], "model": "m"})
 
 
 @pytest.mark.parametrize("path", [("call", "id"), ("customer", "number"), ("metadata", "a"), ("tenant", "a")])
 def test_depth_is_survived(path: tuple[str, ...]) -> None:
     """What is nested too deeply to be written again is read all the same."""
-    read_far_down(VAPI, deep(*path))
+    check_far_down(VAPI, deep(*path))
 
 
 # --- out ----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from offhook.events import Command, CommandName, ToolCall
 from offhook.testing import live_server
 from offhook.turns import voice
 from tests.callers import plain
-from tests.dialects.arrivals import IDS, JSON, arrival, deep, objects, offering, read_far_down, survives, tool
+from tests.dialects.arrivals import IDS, JSON, arrival, check_far_down, check_survives, deep, objects, offering, tool
 from tests.oracle import check_stream
 from tests.raw import AUTH, request
 
@@ -101,13 +101,13 @@ def test_ids_come_from_headers_or_the_url() -> None:
 )
 def test_anything_is_survived(fields: dict[str, Any]) -> None:
     """No value of any field breaks the reading."""
-    survives(VOLCENGINE, fields)
+    check_survives(VOLCENGINE, fields)
 
 
 def test_deep_data_are_survived() -> None:
     """Data nested so deeply that they cannot be written again are left out."""
     for name in ("Custom", "round_id", "maxTokens"):
-        read_far_down(VOLCENGINE, deep(name))
+        check_far_down(VOLCENGINE, deep(name))
 
 
 # --- out ----------------------------------------------------------------------------------------------------------

@@ -13,11 +13,11 @@ from tests.dialects.arrivals import (
     JSON,
     arrival,
     called,
+    check_far_down,
+    check_survives,
     deep,
     header_values,
     offering,
-    read_far_down,
-    survives,
 )
 
 NAMES = ("assemblyai", "bolna", "deepgram", "zego")
@@ -117,13 +117,13 @@ def test_whatever_comes_is_read(
     dialect: Dialect, headers: dict[str, str], query: dict[str, str], metadata: object
 ) -> None:
     """No value in any header, parameter or field that is looked at stops a request."""
-    survives(dialect, {"metadata": metadata}, headers, query)
+    check_survives(dialect, {"metadata": metadata}, headers, query)
 
 
 @each
 def test_depth_is_survived(dialect: Dialect) -> None:
     """Metadata that is nested too deeply to be written again is read all the same."""
-    read_far_down(dialect, deep("metadata"))
+    check_far_down(dialect, deep("metadata"))
 
 
 # --- out ----------------------------------------------------------------------------------------------------------
